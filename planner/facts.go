@@ -1,0 +1,109 @@
+package planner
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+
+	"pg_manage/schema/postgres"
+)
+
+// Digest is the SHA-256 of a text in hexadecimal; of "" it is "", which stands for an absent file.
+func Digest(s string) string {
+	if s == "" {
+		return ""
+	}
+	h := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(h[:])
+}
+
+// value is what the facts say about a condition's subject, in the condition's
+// own words; unknown means that nobody could look, and the text says why.
+func (c Condition) value(n *NodeFacts) (got string, unknown bool) {
+	if n == nil {
+		return "the node was not looked at", true
+	}
+	if c.Fact == FactReachable {
+		return strconv.FormatBool(n.Unreachable == ""), false
+	}
+	if n.Unreachable != "" {
+		return n.Unreachable, true
+	}
+	switch c.Fact {
+	case FactDataState:
+		if n.Data.State == DataUnknown {
+			return n.Data.Error, true
+		}
+		return string(n.Data.State), false
+	case FactSystemID:
+		return n.Data.SystemIdentifier, false
+	case FactRunning:
+		return strconv.FormatBool(n.Server.Running), false
+	case FactAccepting:
+		return strconv.FormatBool(n.Server.Accepting), false
+	case FactSettings:
+		return Digest(n.Files.Settings), false
+	case FactHBA:
+		return Digest(n.Files.HBA), false
+	case FactHookConfig:
+		return Digest(n.Files.HookConfig), false
+	case FactPassfile:
+		return word(n.Files.PassfileMatches, "current", "absent or outdated"), false
+	case FactBinary:
+		return n.Host.Installed[c.Arg], false
+	case FactArchive:
+		if n.Archive.State == ArchiveUnreachable || n.Archive.State == ArchiveUnknown {
+			return n.Archive.Error, true
+		}
+		return string(n.Archive.State), false
+	}
+	if !n.Server.Accepting {
+		if n.Server.Error != "" {
+			return "the server does not answer: " + n.Server.Error, true
+		}
+		return "the server is not running", false
+	}
+	return c.serverValue(&n.Server), false
+}
+
+// serverValue is value for the facts that only an answering server gives.
+func (c Condition) serverValue(s *ServerFacts) string {
+	switch c.Fact {
+	case FactRole:
+		return word(s.InRecovery, "standby", "primary")
+	case FactStreaming:
+		return strconv.FormatBool(s.Receiver != nil && s.Receiver.Status == "streaming")
+	case FactSlot:
+		return word(s.slot(c.Arg) != nil, "present", "absent")
+	case FactReplRole:
+		r := s.ReplicationRole
+		return word(r != nil && r.Login && r.Replication && r.PasswordMatches, "usable", "absent or outdated")
+	case FactSetting:
+		set, ok := s.Settings[c.Arg]
+		if !ok {
+			return "not set"
+		}
+		if same, err := postgres.EqualSetting(c.Want, set); err == nil && same {
+			return c.Want
+		}
+		return set.Value + set.Unit
+	default:
+		return "no such fact"
+	}
+}
+
+func (s *ServerFacts) slot(name string) *Slot {
+	for i := range s.Slots {
+		if s.Slots[i].Name == name {
+			return &s.Slots[i]
+		}
+	}
+	return nil
+}
+
+func word(b bool, yes, no string) string {
+	if b {
+		return yes
+	}
+	return no
+}
