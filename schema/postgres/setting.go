@@ -50,8 +50,11 @@ func EqualSetting(declared string, s Setting) (bool, error) {
 		return strings.EqualFold(s.Value, want), nil
 	case "string":
 		have := strings.TrimSpace(s.Value)
-		if canonicalCase(s.Name) {
+		switch strings.ToLower(s.Name) {
+		case "timezone", "log_timezone", "client_encoding": // shown in a spelling of the server's own
 			return strings.EqualFold(have, want), nil
+		case "datestyle": // shown with both of its parts, also when one was given
+			return subsetOf(want, have), nil
 		}
 		return have == want, nil
 	}
@@ -156,11 +159,11 @@ func automatic(name, want string) bool {
 	return false
 }
 
-// canonicalCase lists string parameters whose value the server shows in a spelling of its own.
-func canonicalCase(name string) bool {
-	switch strings.ToLower(name) {
-	case "timezone", "log_timezone", "client_encoding", "datestyle":
-		return true
+// subsetOf says whether every word of the list a comes in the list b.
+func subsetOf(a, b string) bool {
+	words := func(s string) []string {
+		return strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return r == ',' || r == ' ' })
 	}
-	return false
+	have := words(b)
+	return !slices.ContainsFunc(words(a), func(w string) bool { return !slices.Contains(have, w) })
 }
