@@ -1,5 +1,7 @@
 package planner
 
+import "encoding/json"
+
 // HookConfig is the content of hook.json on a node: what archive_command and
 // restore_command work from. Package wal reads the same form; a test holds the two together.
 type HookConfig struct {
@@ -23,4 +25,13 @@ type HookTarget struct {
 	ArchiveDir   string   `json:"archive_dir"`
 	HostKeys     []string `json:"host_keys,omitempty"`
 	IdentityFile string   `json:"identity_file,omitempty"`
+}
+
+// Encode gives the exact bytes of the file, so that its digest can be compared.
+func (h HookConfig) Encode() string {
+	b, err := json.MarshalIndent(h, "", "  ")
+	if err != nil { // strings and numbers alone: cannot happen
+		panic(err)
+	}
+	return string(b) + "\n"
 }

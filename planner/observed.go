@@ -125,8 +125,9 @@ type ServerFacts struct {
 	Receiver        *Receiver                   `json:"receiver,omitempty"` // standby: nil when no WAL receiver runs
 	Senders         []Sender                    `json:"senders,omitempty"`
 	Slots           []Slot                      `json:"slots,omitempty"`
-	Settings        map[string]postgres.Setting `json:"settings,omitempty"`  // those that the file declares, and those that are not at their default
-	AutoConf        map[string]string           `json:"auto_conf,omitempty"` // set in postgresql.auto.conf, which overrides the files
+	Settings        map[string]postgres.Setting `json:"settings,omitempty"`      // those that the file declares, and those that are not at their default
+	AutoConf        map[string]string           `json:"auto_conf,omitempty"`     // set in postgresql.auto.conf, which overrides the files
+	FromOurFile     []string                    `json:"from_our_file,omitempty"` // settings whose live value comes from pg_manage.conf
 	PendingRestart  []string                    `json:"pending_restart,omitempty"`
 	ReplicationRole *RoleFacts                  `json:"replication_role,omitempty"` // nil when the role does not exist
 	Archiver        *Archiver                   `json:"archiver,omitempty"`

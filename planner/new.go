@@ -1,0 +1,73 @@
+package planner
+
+import (
+	"pg_manage/schema"
+)
+
+// New plans the way from what was observed to what is declared. It is pure: the
+// same arguments give the same plan.
+func New(desired *schema.Config, observed *Observed, opts Options) *Plan {
+	p := &Plan{
+		FormatVersion: FormatVersion, ToolVersion: opts.ToolVersion, Created: opts.Now,
+		Selection: opts.Selection, Steps: []Step{}, Unchanged: []string{}, Clusters: []string{},
+	}
+	for _, c := range desired.Clusters {
+		p.Clusters = append(p.Clusters, c.Name)
+		facts := observed.Clusters[c.Name]
+		if facts == nil {
+			facts = &ClusterFacts{}
+		}
+		b := newBuilder(c, facts, opts)
+		b.plan()
+		b.finish()
+		p.Findings = append(p.Findings, b.findings...)
+		p.Steps = append(p.Steps, b.steps...)
+	}
+	p.Steps = opts.Selection.apply(p.Steps)
+	busy := map[string]bool{}
+	for _, s := range p.Steps {
+		busy[s.Cluster+"/"+s.Node] = true
+	}
+	for _, f := range p.Findings {
+		if f.Severity == schema.SeverityError {
+			busy[f.Cluster+"/"+f.Node] = true
+		}
+	}
+	for _, c := range desired.Clusters {
+		for _, n := range c.Nodes {
+			if id := c.Name + "/" + n.Name; !busy[id] {
+				p.Unchanged = append(p.Unchanged, id)
+			}
+		}
+	}
+	p.Facts, p.Fingerprint = fingerprint(desired, observed, opts)
+	return p
+}
+
+// plan makes the steps of one cluster, concern by concern. Needs may name steps
+// that come later or that turn out not to be needed; finish sorts that out.
+func (b *builder) plan() {
+	for _, n := range b.c.Nodes {
+		b.look(n)
+	}
+	if !b.topology() {
+		return
+	}
+	b.desiredSettings()
+	for _, n := range b.c.Nodes {
+		if b.halted[n.Name] {
+			continue
+		}
+		b.install(n)
+		b.passfile(n)
+		b.hookConfig(n)
+		if n == b.primary {
+			b.planPrimary(n)
+		} else {
+			b.planStandby(n)
+		}
+	}
+	b.slots()
+	b.archiveCheck()
+	b.restartOrder()
+}

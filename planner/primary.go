@@ -1,0 +1,126 @@
+package planner
+
+import (
+	"fmt"
+	"strings"
+
+	"pg_manage/schema"
+)
+
+// planPrimary brings the node that is, or is to become, the primary to life.
+func (b *builder) planPrimary(n *schema.Node) {
+	f := b.node(n)
+	switch {
+	case f.vacant():
+		b.initInstance(n)
+	case !f.Server.Running:
+		if f.standbyData() {
+			b.errorf(n, "Start it where it belongs, or promote it, by hand; then plan again.",
+				"%s is declared primary, but its data directory is that of a standby", n.Name)
+			return
+		}
+		b.start(n, b.mayContradict(n))
+	}
+	b.createArchive(n)
+	b.settings(n)
+	b.hba(n)
+	b.role(n)
+}
+
+// mayContradict says why bringing up n as a primary cannot be trusted: some other
+// node has not been seen, or has gone on without it. "" when nothing is in the way.
+func (b *builder) mayContradict(n *schema.Node) string {
+	if names := b.unobserved(n); len(names) > 0 {
+		return fmt.Sprintf("%s could not be looked at: if it has become primary, there would be two", strings.Join(names, ", "))
+	}
+	for _, o := range b.c.Nodes {
+		if of := b.node(o); o != n && of.holds() && of.Data.SystemIdentifier == b.node(n).Data.SystemIdentifier && of.Data.Timeline > b.node(n).Data.Timeline {
+			return fmt.Sprintf("%s is on timeline %d, %s on %d: the cluster went on without it", o.Name, of.Data.Timeline, n.Name, b.node(n).Data.Timeline)
+		}
+	}
+	return ""
+}
+
+func (b *builder) initInstance(n *schema.Node) {
+	f := b.node(n)
+	blocked := ""
+	if names := b.unobserved(n); len(names) > 0 {
+		blocked = fmt.Sprintf("%s could not be looked at, and may hold the data of this cluster", strings.Join(names, ", "))
+	}
+	pre := []Condition{
+		{Node: n.Name, Fact: FactDataState, Want: string(DataAbsent), Or: []string{string(DataEmpty)}},
+		{Node: n.Name, Fact: FactRunning, Want: "false"},
+	}
+	for _, o := range b.c.Nodes {
+		if o == n {
+			continue
+		}
+		if of := b.node(o); of.holds() {
+			blocked = fmt.Sprintf("%s holds data of a cluster (system identifier %s): a new cluster on %s would not be its source. Declare %s as primary, or restore %s", o.Name, of.Data.SystemIdentifier, n.Name, o.Name, n.Name)
+		}
+		pre = append(pre, Condition{Node: o.Name, Fact: FactDataState, Want: string(DataAbsent), Or: []string{string(DataEmpty)}})
+	}
+	if b.c.Bootstrap != nil && b.c.Bootstrap.Restore != nil {
+		b.errorf(n, "Take the restore block out to begin with an empty cluster.", "%s is to be restored from a backup, which this version cannot do", n.Name)
+		return
+	}
+	d := InitDetail{}
+	if b.c.Bootstrap != nil {
+		d.Locale = b.c.Bootstrap.Locale
+	}
+	id := b.add(n, d, Step{
+		Action: ActionCreate, Summary: fmt.Sprintf("create a new PostgreSQL %d cluster in %s", b.c.Version, f.Paths.DataDir),
+		Reason:  fmt.Sprintf("%s is declared primary, its data directory is %s, and no node holds data", n.Name, f.Data.State),
+		Blocked: blocked, Pre: pre, Commands: initCommands(b.c.Version, f, n.Port),
+		Post: []Condition{{Node: n.Name, Fact: FactDataState, Want: string(DataCluster)}},
+	})
+	b.start(n, "", id)
+}
+
+func initCommands(version int, f *NodeFacts, port int) []string {
+	if f.Paths.Manager != ManagerPgCtl && f.Host.OSFamily == "debian" {
+		return []string{fmt.Sprintf("pg_createcluster --port=%d %d %s -- --data-checksums --encoding=UTF8", port, version, debianName(f.Paths.DataDir))}
+	}
+	return []string{fmt.Sprintf("initdb --pgdata=%s --data-checksums --encoding=UTF8 --auth-local=peer --auth-host=scram-sha-256", shellQuote(f.Paths.DataDir))}
+}
+
+func debianName(dataDir string) string { return dataDir[strings.LastIndexByte(dataDir, '/')+1:] }
+
+// role makes the role that standbys stream with usable.
+func (b *builder) role(n *schema.Node) {
+	r := b.c.Replication
+	if r == nil {
+		return
+	}
+	s := &b.node(n).Server
+	reason, create := "not known before the server runs", true
+	if s.Accepting {
+		switch have := s.ReplicationRole; {
+		case have == nil:
+			reason = fmt.Sprintf("role %s does not exist", r.User)
+		case !have.PasswordMatches:
+			reason, create = "its password is not the declared one", false
+		case !have.Login || !have.Replication:
+			reason, create = "it may not log in and replicate", false
+		default:
+			return
+		}
+	}
+	action, verb, command := ActionCreate, "create", "CREATE ROLE"
+	if !create {
+		action, verb, command = ActionUpdate, "alter", "ALTER ROLE"
+	}
+	b.add(n, RoleDetail{Name: r.User, Create: create}, Step{
+		Action: action, Summary: fmt.Sprintf("%s replication role %s", verb, r.User), Reason: reason,
+		Changes:  []Change{{Name: "password", Sensitive: true}},
+		Commands: []string{fmt.Sprintf("psql -c \"%s %s LOGIN REPLICATION PASSWORD '...'\"", command, r.User)},
+		Pre:      []Condition{{Node: n.Name, Fact: FactRole, Want: "primary"}},
+		Post:     []Condition{{Node: n.Name, Fact: FactReplRole, Want: "usable"}},
+		Needs:    b.running(n),
+	})
+}
+
+// running are the steps after which the server of a node runs as declared.
+func (b *builder) running(n *schema.Node) []string {
+	return []string{b.id(n, KindStart), b.id(n, KindReload), b.id(n, KindRestart)}
+}

@@ -1,0 +1,137 @@
+package planner
+
+import (
+	"fmt"
+
+	"pg_manage/schema"
+	"pg_manage/schema/postgres"
+)
+
+// upstream is the node that a standby is to stream from: the declared one, unless
+// that is itself, or stands elsewhere in the observed roles.
+func (b *builder) upstream(n *schema.Node) *schema.Node {
+	if up := b.c.Node(n.Upstream); up != nil && up != n && n.Role == schema.RoleStandby {
+		// After a failover the declared primary is no longer one; its standbys follow the one that is.
+		if up.Role == schema.RolePrimary {
+			return b.primary
+		}
+		if b.c.Node(up.Upstream) == n { // the new primary stood below this one
+			return b.primary
+		}
+		return up
+	}
+	return b.primary
+}
+
+// planStandby brings a standby to life.
+func (b *builder) planStandby(n *schema.Node) {
+	f := b.node(n)
+	source := b.node(b.primary).Data.SystemIdentifier
+	same := f.holds() && f.Data.SystemIdentifier == source
+	switch {
+	case f.vacant():
+		b.build(n, false, fmt.Sprintf("%s is declared standby and its data directory is %s", n.Name, f.Data.State))
+	case b.halted[b.primary.Name] && !b.node(b.primary).holds():
+		// Nobody can say whether its data is that of the primary: what it has stays as it is.
+		if !f.Server.Running {
+			if !f.Data.StandbySignal {
+				b.errorf(n, fmt.Sprintf("See to %s first.", b.primary.Name), "%s is stopped and is no standby, and nothing is known of the data of %s", n.Name, b.primary.Name)
+				return
+			}
+			b.start(n, "")
+		}
+	case b.node(b.primary).vacant():
+		b.errorf(n, "", "%s holds data, and %s, the primary, none", n.Name, b.primary.Name)
+		return
+	case f.Server.Running && !same:
+		b.errorf(n, "Stop it by hand if it is not needed. A running server is never replaced.",
+			"the server on %s belongs to another cluster (system identifier %s, the primary has %s)", n.Name, f.Data.SystemIdentifier, source)
+		return
+	case !same:
+		b.build(n, true, fmt.Sprintf("its data directory belongs to another cluster (system identifier %s, the primary has %s)", f.Data.SystemIdentifier, source))
+	case !f.Server.Running && !f.standbyData():
+		b.build(n, true, "its data directory is that of a former primary, which may hold commits that the new one lacks")
+	case f.Data.Timeline > b.node(b.primary).Data.Timeline && f.Data.Timeline > b.node(b.primary).Server.Timeline:
+		b.errorf(n, "Find out which of the two has the commits that count.", "%s is on timeline %d, ahead of the primary %s on %d", n.Name, f.Data.Timeline, b.primary.Name, b.node(b.primary).Data.Timeline)
+		return
+	case !f.Server.Running:
+		b.start(n, "")
+	}
+	b.settings(n)
+	b.hba(n)
+}
+
+// build makes a standby from its upstream with pg_basebackup.
+func (b *builder) build(n *schema.Node, moveAside bool, reason string) {
+	f, up := b.node(n), b.upstream(n)
+	r := b.c.Replication
+	if r == nil || up == nil {
+		b.errorf(n, "Declare a replication block.", "%s cannot be built without a role to replicate with", n.Name)
+		return
+	}
+	slot := postgres.SlotName(n.Name)
+	s := Step{
+		Action: ActionCreate, Summary: "build standby from " + up.Name, Reason: reason,
+		Pre: []Condition{
+			{Node: n.Name, Fact: FactRunning, Want: "false"},
+			{Node: up.Name, Fact: FactAccepting, Want: "true"},
+			{Node: up.Name, Fact: FactSlot, Arg: slot, Want: "present"},
+		},
+		Post: []Condition{{Node: n.Name, Fact: FactDataState, Want: string(DataCluster)}},
+		Commands: []string{fmt.Sprintf("pg_basebackup --pgdata=%s --wal-method=stream --slot=%s --checkpoint=fast --dbname=%s",
+			shellQuote(f.Paths.DataDir), slot, shellQuote(b.conninfo(n, up)))},
+		Undo: "an interrupted copy lies beside the data directory and is cleared away by the next build",
+	}
+	d := BuildDetail{
+		Source: up.Name, SourceHost: up.Address, SourcePort: up.Port, User: r.User, Slot: slot,
+		SystemIdentifier: b.node(up).Data.SystemIdentifier, MoveAside: moveAside, InPlace: f.Data.MountPoint,
+		Settings: b.settingsDetail(n),
+	}
+	if !b.node(up).holds() {
+		d.SystemIdentifier = b.node(b.primary).Data.SystemIdentifier
+	}
+	if id := d.SystemIdentifier; id != "" {
+		s.Pre = append(s.Pre, Condition{Node: up.Name, Fact: FactSystemID, Want: id})
+		s.Post = append(s.Post, Condition{Node: n.Name, Fact: FactSystemID, Want: id})
+	}
+	if moveAside {
+		s.Action, s.Effect, s.Summary = ActionReplace, EffectDataLoss, "rebuild standby from "+up.Name+", moving the old data aside"
+		s.Undo = "the old data directory is kept beside the new one, as " + f.Paths.DataDir + ".old-TIME"
+		s.Pre = append(s.Pre,
+			Condition{Node: n.Name, Fact: FactDataState, Want: string(DataCluster)},
+			Condition{Node: n.Name, Fact: FactSystemID, Want: f.Data.SystemIdentifier})
+		if d.InPlace {
+			s.Blocked = "the data directory is a mount point and cannot be moved aside: move its content away by hand"
+		}
+		if names := b.unobserved(n); len(names) > 0 {
+			s.Blocked = fmt.Sprintf("%v could not be looked at: this data may be the only copy of what it lacks", names)
+		}
+	} else {
+		s.Pre = append(s.Pre, Condition{Node: n.Name, Fact: FactDataState, Want: string(DataAbsent), Or: []string{string(DataEmpty)}})
+	}
+	for _, source := range []*schema.Node{up, b.primary} {
+		if b.halted[source.Name] {
+			s.Blocked = fmt.Sprintf("nothing can be planned for %s, which it needs", source.Name)
+		}
+	}
+	s.Needs = append([]string{
+		b.id(b.primary, KindRole), b.id(up, KindCreateSlot, slot), b.id(n, KindPassfile), b.id(n, KindHookConfig), b.id(up, KindHBA),
+	}, b.running(up)...)
+	b.start(n, "", b.add(n, d, s))
+}
+
+// conninfo is how a standby reaches its upstream. The password is in the passfile.
+func (b *builder) conninfo(n, up *schema.Node) string {
+	word := func(s string) string {
+		if shellQuote(s) == s { // a plain word: libpq takes it as it is
+			return s
+		}
+		q, err := postgres.QuoteConninfo(s)
+		if err != nil {
+			b.errorf(n, "Write another value.", "the connection string of %s: %v", n.Name, err)
+		}
+		return q
+	}
+	return fmt.Sprintf("host=%s port=%d user=%s passfile=%s application_name=%s",
+		word(up.Address), up.Port, word(b.c.Replication.User), word(b.node(n).Paths.State+"/passfile"), word(n.Name))
+}

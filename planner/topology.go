@@ -1,0 +1,119 @@
+package planner
+
+import (
+	"fmt"
+	"strings"
+
+	"pg_manage/schema"
+)
+
+// look judges one node by itself: what makes it impossible to plan for it at all.
+func (b *builder) look(n *schema.Node) {
+	f := b.node(n)
+	switch {
+	case f.Unreachable != "":
+		b.errorf(n, "Nothing is planned for it, and nothing that it could contradict.", "%s could not be looked at: %s", n.Name, f.Unreachable)
+	case f.Paths.BinDir == "":
+		b.errorf(n, installHint(f, b.c.Version), "PostgreSQL %d is not installed on %s%s", b.c.Version, n.Name, otherVersions(f))
+	case f.Data.State == DataUnknown:
+		b.errorf(n, "The owner of the instance must be able to read it.", "the data directory %s on %s could not be looked at: %s", f.Paths.DataDir, n.Name, f.Data.Error)
+	case f.Data.State == DataForeign:
+		b.errorf(n, "Move it away by hand, or declare another data_dir. pg_manage never touches a directory that it does not recognise.",
+			"%s on %s is not empty and not a PostgreSQL data directory (it holds %s)", f.Paths.DataDir, n.Name, strings.Join(f.Data.Sample, ", "))
+	case f.Data.State == DataCluster && f.Data.MajorVersion != b.c.Version:
+		b.errorf(n, fmt.Sprintf("Declare version = %d, or upgrade the cluster with pg_upgrade first.", f.Data.MajorVersion),
+			"%s on %s belongs to PostgreSQL %d, the file declares %d", f.Paths.DataDir, n.Name, f.Data.MajorVersion, b.c.Version)
+	case f.Server.Running && !f.Server.Accepting:
+		b.errorf(n, "When it is starting or recovering, wait and plan again; otherwise look into its log.",
+			"the server on %s runs (pid %d) but does not answer: %s", n.Name, f.Server.PID, f.Server.Error)
+	case f.Server.Running && f.Data.State != DataCluster:
+		b.errorf(n, "Stop that server by hand: it runs on a directory that is gone.",
+			"a server runs on %s (pid %d) whose data directory %s is %s", n.Name, f.Server.PID, f.Paths.DataDir, f.Data.State)
+	case !f.Server.Running && f.Server.PortTaken != "":
+		b.errorf(n, "Stop what listens there, or declare another port.", "port %d on %s is taken: %s", n.Port, n.Name, f.Server.PortTaken)
+	case len(f.Host.Daemons) > 0:
+		b.errorf(n, "Let one of the two govern the cluster, not both: stop the daemon, or take the cluster out of the file.",
+			"%s governs the instance on %s", strings.Join(f.Host.Daemons, ", "), n.Name)
+	}
+}
+
+func installHint(f *NodeFacts, version int) string {
+	switch f.Host.OSFamily {
+	case "debian":
+		return fmt.Sprintf("Run there: apt-get install postgresql-%d", version)
+	case "rhel":
+		return fmt.Sprintf("Run there: dnf install postgresql%d-server", version)
+	}
+	return "Install it, or say with bin_dir where its programs are."
+}
+
+func otherVersions(f *NodeFacts) string {
+	var vs []string
+	for _, v := range sortedKeys(f.Host.Packages) {
+		vs = append(vs, fmt.Sprint(v))
+	}
+	if len(vs) == 0 {
+		return ""
+	}
+	return " (it has " + strings.Join(vs, ", ") + ")"
+}
+
+// holds says that the node has a data directory of a cluster.
+func (f *NodeFacts) holds() bool { return f.Unreachable == "" && f.Data.State == DataCluster }
+
+// vacant says that the node is known to have no data.
+func (f *NodeFacts) vacant() bool {
+	return f.Unreachable == "" && (f.Data.State == DataAbsent || f.Data.State == DataEmpty)
+}
+
+// runsPrimary says that the node answers and is not in recovery.
+func (f *NodeFacts) runsPrimary() bool {
+	return f.Unreachable == "" && f.Server.Accepting && !f.Server.InRecovery
+}
+
+// standbyData says that the data directory would start as a standby, or runs as one.
+func (f *NodeFacts) standbyData() bool {
+	if f.Server.Accepting {
+		return f.Server.InRecovery
+	}
+	return f.Data.StandbySignal || f.Data.RecoverySignal
+}
+
+// topology settles which node is primary. Observed roles win over declared ones:
+// a failover that happened is not undone. It says whether to go on planning.
+func (b *builder) topology() bool {
+	var running []*schema.Node
+	for _, n := range b.c.Nodes {
+		if b.node(n).runsPrimary() {
+			running = append(running, n)
+		}
+	}
+	declared := b.c.Primary()
+	switch {
+	case declared == nil:
+		return false // refused by the schema
+	case len(running) > 1:
+		b.splitBrain(running)
+		return false
+	case len(running) == 1 && running[0] != declared:
+		b.primary = running[0]
+		b.find(schema.SeverityError, running[0],
+			fmt.Sprintf("The roles that are observed stand; nothing is promoted or demoted by this plan. Write role = %q for %s and role = %q for %s when that is how it should stay.",
+				schema.RolePrimary, running[0].Name, schema.RoleStandby, declared.Name),
+			"%s is the primary, the file declares %s", running[0].Name, declared.Name)
+	default:
+		b.primary = declared
+	}
+	return true
+}
+
+func (b *builder) splitBrain(running []*schema.Node) {
+	var lines []string
+	for _, n := range running {
+		f := b.node(n)
+		lines = append(lines, fmt.Sprintf("%s: system identifier %s, timeline %d, at %s", n.Name, f.Data.SystemIdentifier, f.Server.Timeline, f.Server.CurrentLSN))
+	}
+	b.find(schema.SeverityError, nil,
+		"Find out which of them has the commits that count, stop the other one by hand, and plan again. Nothing is planned for this cluster until then.\n"+strings.Join(lines, "\n"),
+		"%d nodes of cluster %s run as primary", len(running), b.c.Name)
+}
