@@ -18,6 +18,9 @@ type CommandError struct {
 
 func (e *CommandError) Error() string {
 	how := fmt.Sprintf("exit status %d", e.Status)
+	if n := e.Status - 128; n > 0 && n < 32 {
+		how += fmt.Sprintf(" (128+%d: a shell's way to say killed by signal %d)", n, n)
+	}
 	if e.Signal != "" {
 		how = "killed by SIG" + e.Signal
 	}
@@ -45,30 +48,43 @@ func (e *LostError) Unwrap() error { return e.Err }
 type HostKeyError struct {
 	Host        string
 	Changed     bool
+	Revoked     bool
 	Fingerprint string // SHA256:...
 	KeyLine     string // the line for known_hosts
-	Known       string // file:line of the key that is known, when Changed
+	Known       string // file:line of the key that is known, when Changed or Revoked
+	Err         error  // what is wrong with a host certificate
 }
 
 func (e *HostKeyError) Error() string {
-	if e.Changed {
+	switch {
+	case e.Revoked:
+		return fmt.Sprintf("%s: the host key %s is revoked at %s: do not connect before the host has a new key", e.Host, e.Fingerprint, e.Known)
+	case e.Changed:
 		return fmt.Sprintf("%s: the host key has CHANGED (%s; another one is known at %s): somebody may be listening in, or the host was set up anew; if you know that it was, remove that line", e.Host, e.Fingerprint, e.Known)
+	case e.Err != nil:
+		return fmt.Sprintf("%s: the host certificate is not valid (%s): %v", e.Host, e.Fingerprint, e.Err)
 	}
 	return fmt.Sprintf("%s: unknown host key %s; when this is the fingerprint that the host's console shows, add this line to ~/.ssh/known_hosts: %s", e.Host, e.Fingerprint, e.KeyLine)
 }
 
+func (e *HostKeyError) Unwrap() error { return e.Err }
+
 // AuthError is a host that accepted none of our keys.
 type AuthError struct {
-	Host  string
-	User  string
-	Tried []string // what was offered, such as "agent: 2 keys", "/root/.ssh/id_ed25519"
-	Err   error
+	Host    string
+	User    string
+	Tried   []string // what was offered, such as "agent: 2 keys", "/root/.ssh/id_ed25519"
+	Skipped []string // what could not be offered, and why
+	Err     error
 }
 
 func (e *AuthError) Error() string {
 	tried := "no key at hand"
 	if len(e.Tried) > 0 {
 		tried = "offered " + strings.Join(e.Tried, ", ")
+	}
+	for _, s := range e.Skipped {
+		tried += "; not offered: " + s
 	}
 	return fmt.Sprintf("%s: login as %s refused (%s): add the public key to ~%s/.ssh/authorized_keys there", e.Host, e.User, tried, e.User)
 }

@@ -1,0 +1,140 @@
+package remote_test
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"pg_manage/executor/remote"
+)
+
+// sshd is OpenSSH's server on a free loopback port, with keys and configuration of its own.
+type sshd struct {
+	port       int
+	dir        string
+	clientKey  string
+	knownHosts string
+	cmd        *exec.Cmd
+}
+
+func newKey(t testing.TB, file string) ssh.Signer {
+	t.Helper()
+	_, priv, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKey(priv, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, file, string(pem.EncodeToMemory(block)))
+	signer, err := ssh.NewSignerFromKey(priv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, file+".pub", string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
+	return signer
+}
+
+func writeFile(t testing.TB, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// startSSHD needs root, as sshd does for root's login.
+func startSSHD(t testing.TB, extra ...string) *sshd {
+	t.Helper()
+	if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("/root", ".sshd-test-") // StrictModes: no world-writable parent
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	s := &sshd{dir: dir, clientKey: filepath.Join(dir, "id"), knownHosts: filepath.Join(dir, "known_hosts")}
+	hostKey := newKey(t, filepath.Join(dir, "host"))
+	newKey(t, s.clientKey)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.port = l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	conf := fmt.Sprintf(`Port %d
+ListenAddress 127.0.0.1
+HostKey %s
+AuthorizedKeysFile %s
+PidFile none
+UsePAM no
+PermitRootLogin prohibit-password
+MaxStartups 100
+%s
+`, s.port, filepath.Join(dir, "host"), s.clientKey+".pub", strings.Join(extra, "\n"))
+	writeFile(t, filepath.Join(dir, "config"), conf)
+	writeFile(t, s.knownHosts, fmt.Sprintf("[127.0.0.1]:%d %s", s.port, ssh.MarshalAuthorizedKey(hostKey.PublicKey())))
+	s.cmd = exec.Command("/usr/sbin/sshd", "-D", "-e", "-f", filepath.Join(dir, "config"))
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.cmd.Stderr = log
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.cmd.Process.Kill()
+		s.cmd.Wait()
+		log.Close()
+	})
+	eventually(t, "sshd listens", func() bool {
+		c, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)))
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+	return s
+}
+
+func (s *sshd) options() remote.Options {
+	return remote.Options{
+		Name: "node1", Host: "127.0.0.1", Port: s.port, User: "root", IdentityFile: s.clientKey,
+		KnownHostsFiles: []string{s.knownHosts}, ConfigFiles: []string{}, AgentSocket: "none",
+	}
+}
+
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("not within 20 s: %s", what)
+}
+
+func dial(t testing.TB, o remote.Options) remote.Host {
+	t.Helper()
+	h, err := remote.Dial(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	return h
+}
