@@ -88,7 +88,7 @@ func claim() (number int, lock *os.File, err error) {
 			_ = f.Close() // a person's lab: it ends by `lab down` only
 			continue
 		case err == nil:
-			err = clear(n, st)
+			err = clearAway(n, st)
 		case errors.Is(err, fs.ErrNotExist):
 			err = nil
 		}
@@ -120,14 +120,14 @@ func sweep() {
 			continue
 		}
 		if st, err := readState(n); err == nil && !st.Detached {
-			_ = clear(n, st)
+			_ = clearAway(n, st)
 		}
 		_ = f.Close()
 	}
 }
 
-// clear ends all that belongs to a lab. The caller holds its lock.
-func clear(number int, st state) error {
+// clearAway ends all that belongs to a lab. The caller holds its lock.
+func clearAway(number int, st state) error {
 	var errs []error
 	for _, n := range st.Nodes {
 		errs = append(errs, kill(n.PID, n.Start))

@@ -206,7 +206,7 @@ func (l *Lab) Down() error {
 	for _, n := range l.Nodes() {
 		n.hangUp()
 	}
-	err := clear(l.number, l.state())
+	err := clearAway(l.number, l.state())
 	if l.lock != nil {
 		err = errors.Join(err, l.lock.Close())
 		l.lock = nil

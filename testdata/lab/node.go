@@ -47,8 +47,8 @@ func (l *Lab) newNode(s NodeSpec, index int) *Node {
 	}
 }
 
-func (n *Node) dir() string          { return filepath.Join(n.lab.dir, n.Name) }
-func (n *Node) disk(p string) string { return filepath.Join(n.dir(), "up", p) }
+func (n *Node) dir() string            { return filepath.Join(n.lab.dir, n.Name) }
+func (n *Node) disk(p string) string   { return filepath.Join(n.dir(), "up", p) }
 func (n *Node) process() (int, uint64) { n.mu.Lock(); defer n.mu.Unlock(); return n.pid, n.start }
 
 func (n *Node) setProcess(p int, s uint64) { n.mu.Lock(); defer n.mu.Unlock(); n.pid, n.start = p, s }

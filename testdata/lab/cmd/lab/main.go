@@ -27,6 +27,9 @@ const usage = `Usage: lab COMMAND (as root)
   down                     end all nodes and remove their disks
 `
 
+// errUsage says that the arguments name no command.
+var errUsage = errors.New("no such command")
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := dispatch(ctx, os.Args[1:])
@@ -37,6 +40,8 @@ func main() {
 	code := 1
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		code = exit.ExitCode()
+	} else if errors.Is(err, errUsage) {
+		fmt.Fprint(os.Stderr, usage)
 	} else {
 		fmt.Fprintln(os.Stderr, err)
 	}
@@ -45,7 +50,7 @@ func main() {
 
 func dispatch(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New(usage)
+		return errUsage
 	}
 	verb, args := args[0], args[1:]
 	switch verb {
@@ -60,7 +65,7 @@ func dispatch(ctx context.Context, args []string) error {
 		return nil
 	case "up":
 		if len(args) == 0 {
-			return errors.New(usage)
+			return errUsage
 		}
 		return up(ctx, args)
 	}
@@ -79,7 +84,7 @@ func dispatch(ctx context.Context, args []string) error {
 	case verb == "trust" && len(args) == 4:
 		return l.Trust(args[0], args[1], args[2], args[3])
 	case len(args) == 0:
-		return errors.New(usage)
+		return errUsage
 	}
 	n, err := find(l, args[0])
 	if err != nil {
@@ -101,7 +106,7 @@ func dispatch(ctx context.Context, args []string) error {
 		}
 		return n.Delay(ms)
 	}
-	return errors.New(usage)
+	return errUsage
 }
 
 func up(ctx context.Context, args []string) error {
