@@ -193,13 +193,14 @@ func (a *Archiver) Proven() bool {
 
 // FileFacts are the files that we keep on a node. An absent file is "".
 type FileFacts struct {
-	Settings        string `json:"settings"`             // <config dir>/pg_manage.conf
-	Included        bool   `json:"included"`             // postgresql.conf includes it, and nothing stands behind that line
-	HBA             string `json:"hba"`                  // our marked block of pg_hba.conf, marks and all
-	HBAErrors       string `json:"hba_errors,omitempty"` // what pg_hba_file_rules complains of
-	HookConfig      string `json:"hook_config"`          // <state>/hook.json
-	PassfileMatches bool   `json:"passfile_matches"`     // <state>/passfile is what the file declares, and 0600
-	ConfigExists    bool   `json:"config_exists"`        // postgresql.conf is there
+	Settings        string `json:"settings"`                  // <config dir>/pg_manage.conf
+	Included        bool   `json:"included"`                  // postgresql.conf includes it, and nothing stands behind that line
+	HBA             string `json:"hba"`                       // our marked block of pg_hba.conf, marks and all
+	HBAErrors       string `json:"hba_errors,omitempty"`      // what pg_hba_file_rules complains of
+	SettingsErrors  string `json:"settings_errors,omitempty"` // what pg_file_settings complains of
+	HookConfig      string `json:"hook_config"`               // <state>/hook.json
+	PassfileMatches bool   `json:"passfile_matches"`          // <state>/passfile is what the file declares, and 0600
+	ConfigExists    bool   `json:"config_exists"`             // postgresql.conf is there
 }
 
 // ArchiveState is what the WAL archive of a cluster is.

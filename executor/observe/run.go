@@ -1,0 +1,114 @@
+package observe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"pg_manage/executor/remote"
+	"pg_manage/planner"
+	"pg_manage/schema"
+)
+
+// Dialer gives the connection to a node. It owns the hosts: observing closes none,
+// so that what comes after can use them.
+type Dialer interface {
+	Host(ctx context.Context, c *schema.Cluster, n *schema.Node) (remote.Host, error)
+}
+
+// Ask says when a node is told to ask its archive, which takes a command of its own.
+type Ask int
+
+// When the archive is asked.
+const (
+	AskWhenNeeded Ask = iota // unless pg_stat_archiver proves that it takes WAL, or the node is a running standby
+	AskAlways
+	AskNever
+)
+
+// Defaults of Options.
+const (
+	DefaultParallelism = 50
+	DefaultTimeout     = 60 * time.Second
+)
+
+// Options say how to look.
+type Options struct {
+	AskArchive  Ask
+	Parallelism int           // nodes at a time; 0 is DefaultParallelism
+	Timeout     time.Duration // for one node, connecting included; 0 is DefaultTimeout
+}
+
+func (o Options) timeout() time.Duration {
+	if o.Timeout > 0 {
+		return o.Timeout
+	}
+	return DefaultTimeout
+}
+
+// Run looks at all nodes of all clusters, several at a time. It has no error: a
+// node that could not be looked at has the reason in Unreachable.
+func Run(ctx context.Context, cfg *schema.Config, d Dialer, opts Options) *planner.Observed {
+	limit := opts.Parallelism
+	if limit <= 0 {
+		limit = DefaultParallelism
+	}
+	turns := semaphore.NewWeighted(int64(limit))
+	out := &planner.Observed{Clusters: map[string]*planner.ClusterFacts{}}
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for _, c := range cfg.Clusters {
+		facts := &planner.ClusterFacts{Nodes: map[string]*planner.NodeFacts{}}
+		out.Clusters[c.Name] = facts
+		for _, n := range c.Nodes {
+			all.Go(func() {
+				var f *planner.NodeFacts
+				if err := turns.Acquire(ctx, 1); err != nil {
+					f = unreachable(err)
+				} else {
+					f = dialNode(ctx, d, c, n, opts)
+					turns.Release(1)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				facts.Nodes[n.Name] = f
+			})
+		}
+	}
+	all.Wait()
+	return out
+}
+
+func dialNode(ctx context.Context, d Dialer, c *schema.Cluster, n *schema.Node, opts Options) *planner.NodeFacts {
+	ctx, cancel := limited(ctx, opts)
+	defer cancel()
+	h, err := d.Host(ctx, c, n)
+	if err != nil {
+		return unreachable(cause(ctx, err))
+	}
+	return Node(ctx, h, c, n, opts)
+}
+
+func limited(ctx context.Context, opts Options) (context.Context, context.CancelFunc) {
+	t := opts.timeout()
+	return context.WithTimeoutCause(ctx, t, fmt.Errorf("no answer within %s: is the machine overloaded, or a network mount hanging?", t))
+}
+
+// cause tells why a wait ended, in place of a bare "context deadline exceeded".
+func cause(ctx context.Context, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+func unreachable(err error) *planner.NodeFacts {
+	return &planner.NodeFacts{Unreachable: oneLine(err.Error())}
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
