@@ -45,7 +45,6 @@ func (h *sshHost) run(ctx context.Context, cmd Command) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	defer s.Close()
 	r := &running{host: h, cmd: cmd, session: s, user: newFailing(), start: start, stderr: tail{next: cmd.Stderr}}
 	return r.wait(ctx, line)
 }
@@ -107,6 +106,7 @@ func (r *running) wait(ctx context.Context, line string) (Result, error) {
 	stdout, err2 := r.session.StdoutPipe()
 	stderr, err3 := r.session.StderrPipe()
 	if err := errors.Join(err1, err2, err3); err != nil {
+		r.session.Close()
 		return Result{}, fmt.Errorf("%s: %w", r.host.Name(), err)
 	}
 	started := make(chan error, 1)
@@ -121,9 +121,14 @@ func (r *running) wait(ctx context.Context, line string) (Result, error) {
 	select {
 	case err := <-started:
 		if err != nil {
+			r.session.Close()
+			if !errors.Is(err, io.EOF) && r.host.alive() {
+				return Result{}, fmt.Errorf("%s: %s: the host refuses to run commands (a subsystem-only or forced login?)", r.host.Name(), r.cmd.Shown())
+			}
 			return Result{}, &LostError{Host: r.host.Name(), Command: r.cmd.Shown(), Err: r.host.lost(err)}
 		}
 	case <-ctx.Done():
+		r.stop()
 		return Result{}, r.host.interrupted(ctx, r.cmd)
 	}
 	var out io.Writer = &r.stdout
@@ -153,6 +158,7 @@ func (r *running) wait(ctx context.Context, line string) (Result, error) {
 	select {
 	case err := <-ended:
 		outputs.Wait()
+		r.session.Close()
 		return r.result(err)
 	case <-r.user.hit:
 		r.stop()

@@ -55,7 +55,8 @@ func writeFile(t testing.TB, file, text string) {
 	}
 }
 
-// startSSHD needs root, as sshd does for root's login.
+// startSSHD needs root, as sshd does for root's login. HOME is set so that no
+// ~/.bashrc of this machine takes part in the measurements.
 func startSSHD(t testing.TB, extra ...string) *sshd {
 	t.Helper()
 	if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
@@ -81,10 +82,11 @@ HostKey %s
 AuthorizedKeysFile %s
 PidFile none
 UsePAM no
+SetEnv HOME=%s
 PermitRootLogin prohibit-password
 MaxStartups 100
 %s
-`, s.port, filepath.Join(dir, "host"), s.clientKey+".pub", strings.Join(extra, "\n"))
+`, s.port, filepath.Join(dir, "host"), s.clientKey+".pub", dir, strings.Join(extra, "\n"))
 	writeFile(t, filepath.Join(dir, "config"), conf)
 	writeFile(t, s.knownHosts, fmt.Sprintf("[127.0.0.1]:%d %s", s.port, ssh.MarshalAuthorizedKey(hostKey.PublicKey())))
 	s.cmd = exec.Command("/usr/sbin/sshd", "-D", "-e", "-f", filepath.Join(dir, "config"))
