@@ -1,0 +1,51 @@
+package view
+
+import "strings"
+
+// tenses turns a step's summary ("build standby from node1") into what it is
+// while it runs ("building standby from node1") and once it is done ("built ...").
+func tenses(summary string) (running, done string) {
+	verb, rest, _ := strings.Cut(summary, " ")
+	ing, ed := participles(strings.ToLower(verb))
+	if ing == "" {
+		return summary, "done: " + summary
+	}
+	return strings.TrimSpace(ing + " " + rest), strings.TrimSpace(ed + " " + rest)
+}
+
+func participles(verb string) (ing, ed string) {
+	switch verb {
+	case "build":
+		return "building", "built"
+	case "rebuild":
+		return "rebuilding", "rebuilt"
+	case "write":
+		return "writing", "wrote"
+	case "set":
+		return "setting", "set"
+	case "put":
+		return "putting", "put"
+	case "run":
+		return "running", "ran"
+	case "make":
+		return "making", "made"
+	case "take":
+		return "taking", "took"
+	case "drop":
+		return "dropping", "dropped"
+	case "stop":
+		return "stopping", "stopped"
+	case "copy":
+		return "copying", "copied"
+	case "initdb":
+		return "running initdb", "ran initdb"
+	case "start", "restart", "reload", "install", "check", "mend", "point", "repoint", "reset", "add", "follow", "switch":
+		if verb == "reset" {
+			return "resetting", "reset"
+		}
+		return verb + "ing", verb + "ed"
+	case "create", "initialise", "initialize", "update", "change", "remove", "move", "promote", "replace", "configure":
+		return strings.TrimSuffix(verb, "e") + "ing", verb + "d"
+	}
+	return "", ""
+}
