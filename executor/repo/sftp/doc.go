@@ -1,0 +1,13 @@
+// Package sftp keeps a backup target on another machine that is reached over SFTP.
+//
+// A file is written under a temporary name beside its own and fsynced
+// (fsync@openssh.com), then published by a hard link (hardlink@openssh.com), which
+// cannot overwrite, and fsynced once more before the temporary name goes. A server
+// that lacks one of these two extensions is refused.
+//
+// SFTP has no way to fsync a directory. The second fsync of the file stands in for
+// it: making a link changes the inode, and ext4, XFS and Btrfs write the name with the
+// inode when they fsync it, together with directories made before. On other file
+// systems that is not promised; so where the login has a shell, sync(1) is run on the
+// directory as well.
+package sftp
