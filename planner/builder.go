@@ -16,14 +16,16 @@ type builder struct {
 	index    map[string]int // ID -> position in steps
 	findings []Finding
 
-	primary *schema.Node                 // the node that is primary, or is to become it; nil when that is not known
-	halted  map[string]bool              // nodes for which nothing may be planned
-	values  map[string]map[string]string // what each node's settings must be
-	files   map[string]string            // the same as the text of pg_manage.conf
+	primary   *schema.Node                 // the node that is primary, or is to become it; nil when that is not known
+	halted    map[string]bool              // nodes for which nothing may be planned
+	repointed map[string]bool              // standbys that will ask another server, or ask in another way
+	floors    string                       // why no setting of standbyFloor may be changed on the primary
+	values    map[string]map[string]string // what each node's settings must be
+	files     map[string]string            // the same as the text of pg_manage.conf
 }
 
 func newBuilder(c *schema.Cluster, facts *ClusterFacts, opts Options) *builder {
-	return &builder{c: c, facts: facts, opts: opts, index: map[string]int{}, halted: map[string]bool{}, values: map[string]map[string]string{}, files: map[string]string{}}
+	return &builder{c: c, facts: facts, opts: opts, index: map[string]int{}, halted: map[string]bool{}, repointed: map[string]bool{}, values: map[string]map[string]string{}, files: map[string]string{}}
 }
 
 // node gives the facts of a node; never nil.
@@ -84,11 +86,12 @@ func (b *builder) warnf(n *schema.Node, detail, format string, args ...any) {
 	b.find(schema.SeverityWarning, n, detail, format, args...)
 }
 
-// unobserved names the nodes other than n that could not be looked at.
+// unobserved names the nodes other than n of which nobody can say what data and
+// what role they have: not reached, not readable, or running without an answer.
 func (b *builder) unobserved(n *schema.Node) []string {
 	var out []string
 	for _, o := range b.c.Nodes {
-		if o != n && b.node(o).Unreachable != "" {
+		if f := b.node(o); o != n && (f.Unreachable != "" || f.Data.State == DataUnknown || f.Server.Running && !f.Server.Accepting) {
 			out = append(out, o.Name)
 		}
 	}

@@ -93,7 +93,7 @@ func shellQuote(s string) string {
 
 // redact takes a password out of a connection string that somebody else wrote.
 func redact(name, value string) string {
-	if name == "primary_conninfo" && strings.Contains(strings.ToLower(value), "password") {
+	if name == "primary_conninfo" && (strings.Contains(strings.ToLower(value), "password") || strings.Contains(value, "://")) {
 		return schema.Redacted
 	}
 	return value

@@ -55,6 +55,9 @@ func (c Condition) value(n *NodeFacts) (got string, unknown bool) {
 		if n.Archive.State == ArchiveUnreachable || n.Archive.State == ArchiveUnknown {
 			return n.Archive.Error, true
 		}
+		if n.Archive.State == ArchiveOurs && n.Data.State == DataCluster && n.Archive.SystemIdentifier != n.Data.SystemIdentifier {
+			return "that of system identifier " + n.Archive.SystemIdentifier, false
+		}
 		return string(n.Archive.State), false
 	}
 	if !n.Server.Accepting {
@@ -86,7 +89,7 @@ func (c Condition) serverValue(s *ServerFacts) string {
 		if same, err := postgres.EqualSetting(c.Want, set); err == nil && same {
 			return c.Want
 		}
-		return set.Value + set.Unit
+		return redact(c.Arg, set.Value) + set.Unit
 	default:
 		return "no such fact"
 	}

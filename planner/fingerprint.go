@@ -29,7 +29,9 @@ func fingerprint(desired *schema.Config, observed *Observed, opts Options) (map[
 			}
 			id := c.Name + "/" + n.Name + "/"
 			data, server, archive, host := f.Data, stable(f.Server), f.Archive, f.Host
-			data.Checkpoint, data.ControlState, data.Timeline = 0, "", 0
+			if server.Running { // it moves on; of a stopped one it tells who is ahead
+				data.Checkpoint, data.ControlState, data.Timeline = 0, "", 0
+			}
 			archive.Evidence, archive.Error = "", ""
 			put(id+"reachable", f.Unreachable == "")
 			put(id+"host", []any{host, f.Paths})

@@ -42,7 +42,10 @@ func hbaAddress(address string) string {
 }
 
 func hbaWord(s string) string {
-	if strings.ContainsAny(s, " ,#\"") || s == "all" || s == "replication" {
+	plain := strings.IndexFunc(s, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-.$", r))
+	}) < 0 // what begins with + / @ is a group, a pattern, a file
+	if !plain || s == "" || s == "all" || s == "replication" {
 		return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
 	}
 	return s

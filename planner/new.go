@@ -23,11 +23,11 @@ func New(desired *schema.Config, observed *Observed, opts Options) *Plan {
 		p.Findings = append(p.Findings, b.findings...)
 		p.Steps = append(p.Steps, b.steps...)
 	}
-	p.Steps = opts.Selection.apply(p.Steps)
-	busy := map[string]bool{}
+	busy := map[string]bool{} // also by what is not selected
 	for _, s := range p.Steps {
 		busy[s.Cluster+"/"+s.Node] = true
 	}
+	p.Steps = opts.Selection.apply(p.Steps)
 	for _, f := range p.Findings {
 		if f.Severity == schema.SeverityError {
 			busy[f.Cluster+"/"+f.Node] = true
@@ -35,7 +35,7 @@ func New(desired *schema.Config, observed *Observed, opts Options) *Plan {
 	}
 	for _, c := range desired.Clusters {
 		for _, n := range c.Nodes {
-			if id := c.Name + "/" + n.Name; !busy[id] {
+			if id := c.Name + "/" + n.Name; !busy[id] && !busy[c.Name+"/"] {
 				p.Unchanged = append(p.Unchanged, id)
 			}
 		}
@@ -54,11 +54,14 @@ func (b *builder) plan() {
 		return
 	}
 	b.desiredSettings()
-	for _, n := range b.c.Nodes {
+	b.standbyFloors()
+	for _, n := range b.downstream() {
+		if !b.halted[n.Name] {
+			b.install(n)
+		}
 		if b.halted[n.Name] {
 			continue
 		}
-		b.install(n)
 		b.passfile(n)
 		b.hookConfig(n)
 		if n == b.primary {

@@ -33,9 +33,19 @@ func (b *builder) mayContradict(n *schema.Node) string {
 	if names := b.unobserved(n); len(names) > 0 {
 		return fmt.Sprintf("%s could not be looked at: if it has become primary, there would be two", strings.Join(names, ", "))
 	}
+	f := b.node(n)
 	for _, o := range b.c.Nodes {
-		if of := b.node(o); o != n && of.holds() && of.Data.SystemIdentifier == b.node(n).Data.SystemIdentifier && of.Data.Timeline > b.node(n).Data.Timeline {
-			return fmt.Sprintf("%s is on timeline %d, %s on %d: the cluster went on without it", o.Name, of.Data.Timeline, n.Name, b.node(n).Data.Timeline)
+		of := b.node(o)
+		if o == n || !of.holds() || of.Data.SystemIdentifier != f.Data.SystemIdentifier {
+			continue
+		}
+		switch {
+		case of.timeline() > f.timeline():
+			return fmt.Sprintf("%s is on timeline %d, %s on %d: the cluster went on without it", o.Name, of.timeline(), n.Name, f.timeline())
+		case of.ahead(f):
+			return fmt.Sprintf("%s has WAL up to %s, %s ends at %s: it would begin without what %s has", o.Name, of.position(), n.Name, f.Data.Checkpoint, o.Name)
+		case of.timeline() == f.timeline() && !of.standbyData():
+			return fmt.Sprintf("%s is stopped and no standby either, on the same timeline %d: nobody can say which of the two was the primary", o.Name, of.timeline())
 		}
 	}
 	return ""
@@ -55,7 +65,11 @@ func (b *builder) initInstance(n *schema.Node) {
 		if o == n {
 			continue
 		}
-		if of := b.node(o); of.holds() {
+		of := b.node(o)
+		if of.Data.State == DataForeign {
+			blocked = fmt.Sprintf("the data directory of %s holds something that is not recognised, and may be what is left of this cluster", o.Name)
+		}
+		if of.holds() {
 			blocked = fmt.Sprintf("%s holds data of a cluster (system identifier %s): a new cluster on %s would not be its source. Declare %s as primary, or restore %s", o.Name, of.Data.SystemIdentifier, n.Name, o.Name, n.Name)
 		}
 		pre = append(pre, Condition{Node: o.Name, Fact: FactDataState, Want: string(DataAbsent), Or: []string{string(DataEmpty)}})

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"fmt"
 	"strconv"
 
 	"pg_manage/schema"
@@ -13,39 +14,85 @@ func standbyFloor() []string {
 	return []string{"max_connections", "max_locks_per_transaction", "max_prepared_transactions", "max_wal_senders", "max_worker_processes"}
 }
 
+// standbyFloors refuses a standby whose setting would be below that of the primary:
+// it would stop replaying, or not start at all.
+func (b *builder) standbyFloors() {
+	for _, n := range b.c.Nodes {
+		if n == b.primary || b.halted[n.Name] || b.node(n).vacant() || b.halted[b.primary.Name] {
+			continue
+		}
+		for _, name := range standbyFloor() {
+			have, known := b.floor(n, name)
+			want, sure := b.floor(b.primary, name)
+			if known && sure && have < want {
+				b.errorf(n, fmt.Sprintf("Declare %s = %d or more for it.", name, want), "%s = %d on %s would be below the %d of the primary, and a standby stops replaying then", name, have, n.Name, want)
+				b.floors = fmt.Sprintf("%s = %d would stop %s, which has %d", name, want, n.Name, have)
+			}
+		}
+	}
+}
+
+// floor is what a setting of standbyFloor will be on a node, as far as that is known.
+func (b *builder) floor(n *schema.Node, name string) (int64, bool) {
+	live, ok := b.node(n).Server.Settings[name]
+	if !ok {
+		live = postgres.Setting{Name: name, VarType: "integer"}
+	}
+	v, declared := b.values[n.Name][name]
+	switch {
+	case declared:
+	case b.gone(n, name):
+		return floorDefault(name), true
+	default:
+		v = live.Value
+	}
+	norm, err := postgres.NormalizeSetting(v, live)
+	if err != nil {
+		return 0, false
+	}
+	i, err := strconv.ParseInt(norm, 10, 64)
+	return i, err == nil
+}
+
+// floorDefault is PostgreSQL's default, the same in all versions since 10.
+func floorDefault(name string) int64 {
+	switch name {
+	case "max_connections":
+		return 100
+	case "max_locks_per_transaction":
+		return 64
+	case "max_wal_senders":
+		return 10
+	case "max_worker_processes":
+		return 8
+	}
+	return 0
+}
+
 // restartOrder chains the restarts of a cluster, one server at a time. Standbys go
 // first, so that a setting which must not be lower on them is raised there before it
 // is raised on the primary; when such a setting is lowered, the primary goes first.
 func (b *builder) restartOrder() {
-	if b.primary == nil {
-		return
-	}
 	var chain []string
 	for _, n := range b.c.Nodes {
 		if id := b.id(n, KindRestart); n != b.primary && b.has(id) {
 			chain = append(chain, id)
+			b.lowerAfterPrimary(n, &b.steps[b.index[id]])
 		}
 	}
 	raised, lowered := b.floorChanges(b.primary)
 	if id := b.id(b.primary, KindRestart); b.has(id) {
 		switch {
+		case b.floors != "":
+			b.blockSettings(b.primary, b.floors)
 		case raised != "" && lowered != "" && len(chain) > 0:
 			for _, n := range b.c.Nodes {
-				for _, kind := range []Kind{KindSettings, KindRestart} {
-					if i, ok := b.index[b.id(n, kind)]; ok {
-						b.steps[i].Blocked = raised + " is raised and " + lowered + " lowered at once, and standbys need the one before and the other after the primary: apply first the one, then the other"
-					}
-				}
+				b.blockSettings(n, raised+" is raised and "+lowered+" lowered at once, and standbys need the one before and the other after the primary: apply first the one, then the other")
 			}
-		case lowered != "":
+		}
+		if lowered != "" {
 			chain = append([]string{id}, chain...)
-			for _, n := range b.c.Nodes {
-				if i, ok := b.index[b.id(n, KindRestart)]; ok && n != b.primary {
-					b.steps[i].Reason += "; after the primary, since " + lowered + " is lowered"
-					b.steps[i].Pre = append(b.steps[i].Pre, Condition{Node: n.Name, Fact: FactStreaming, Want: "true"})
-				}
-			}
-		default:
+		} else {
 			chain = append(chain, id)
 		}
 	}
@@ -55,32 +102,39 @@ func (b *builder) restartOrder() {
 	}
 }
 
+// blockSettings keeps new settings away from a node.
+func (b *builder) blockSettings(n *schema.Node, why string) {
+	for _, kind := range []Kind{KindSettings, KindRestart} {
+		if i, ok := b.index[b.id(n, kind)]; ok {
+			b.steps[i].Blocked = why
+		}
+	}
+}
+
+// lowerAfterPrimary lets a standby take a lower setting only while it follows the
+// primary: what it last replayed of the primary's settings is what it must reach.
+func (b *builder) lowerAfterPrimary(n *schema.Node, s *Step) {
+	_, lowered := b.floorChanges(n)
+	if lowered == "" {
+		return
+	}
+	s.Reason += "; after the primary, since " + lowered + " is lowered"
+	s.Pre = append(s.Pre, Condition{Node: n.Name, Fact: FactStreaming, Want: "true"})
+	if !b.willStream(n) {
+		s.Blocked = fmt.Sprintf("%s is lowered, and %s does not stream, so it has not seen that the primary lowered it", lowered, n.Name)
+	}
+}
+
 // floorChanges names a setting of standbyFloor that is raised on a node, and one that is lowered.
 func (b *builder) floorChanges(n *schema.Node) (raised, lowered string) {
 	for _, name := range standbyFloor() {
-		live, ok := b.node(n).Server.Settings[name]
-		if !ok {
-			continue
-		}
-		want, declared := b.values[n.Name][name]
-		if !declared {
-			if b.gone(n, name) {
-				lowered = name // back to the default, which nobody declares above itself
-			}
-			continue
-		}
-		norm, err := postgres.NormalizeSetting(want, live)
-		if err != nil {
-			continue
-		}
-		before, err1 := strconv.ParseInt(live.Value, 10, 64)
-		after, err2 := strconv.ParseInt(norm, 10, 64)
-		if err1 != nil || err2 != nil {
-			continue
-		}
-		if after > before {
+		before, err := strconv.ParseInt(b.node(n).Server.Settings[name].Value, 10, 64)
+		after, known := b.floor(n, name)
+		switch {
+		case err != nil || !known:
+		case after > before:
 			raised = name
-		} else if after < before {
+		case after < before:
 			lowered = name
 		}
 	}

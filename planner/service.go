@@ -59,7 +59,7 @@ func (b *builder) activate(n *schema.Node, d settingsDiff) {
 		Needs:  []string{b.id(n, KindSettings), b.id(n, KindHBA)},
 		Post:   b.runs(n),
 	}
-	if n != b.primary && !slices.Contains(d.reload, "primary_conninfo") && b.node(n).Server.Receiver == nil {
+	if n != b.primary && !d.repoints() && b.node(n).Server.Receiver == nil {
 		// It did not stream before, and what is done here is not meant to change that.
 		s.Post = slices.DeleteFunc(s.Post, func(c Condition) bool { return c.Fact == FactStreaming })
 	}

@@ -32,6 +32,7 @@ func (b *builder) settings(n *schema.Node) {
 	if b.halted[n.Name] {
 		return
 	}
+	b.repointed[n.Name] = n != b.primary && diff.repoints()
 	if f.Files.Settings != b.files[n.Name] || !f.Files.Included || len(diff.resetAuto) > 0 {
 		d := b.settingsDetail(n)
 		d.ResetAuto = diff.resetAuto
@@ -46,8 +47,8 @@ func (b *builder) settings(n *schema.Node) {
 		if f.Files.Settings == "" {
 			s.Action = ActionCreate
 		}
-		if up := b.upstream(n); n != b.primary && up != nil && slices.Contains(diff.reload, "primary_conninfo") {
-			s.Needs = append(s.Needs, b.id(up, KindCreateSlot, postgres.SlotName(n.Name)))
+		if up := b.upstream(n); n != b.primary && up != nil && diff.repoints() {
+			s.Needs = append(s.Needs, b.id(up, KindCreateSlot, postgres.SlotName(n.Name)), b.id(up, KindHBA), b.id(b.primary, KindRole))
 			s.Needs = append(s.Needs, b.running(up)...)
 		}
 		for _, name := range diff.resetAuto {
@@ -59,6 +60,13 @@ func (b *builder) settings(n *schema.Node) {
 		}
 	}
 	b.activate(n, diff)
+}
+
+// repoints says that a standby will ask another server, or ask in another way.
+func (d settingsDiff) repoints() bool {
+	return slices.ContainsFunc(slices.Concat(d.reload, d.restart), func(name string) bool {
+		return name == "primary_conninfo" || name == "primary_slot_name"
+	})
 }
 
 func settingsReason(f *NodeFacts, d settingsDiff) string {
@@ -103,10 +111,11 @@ func (b *builder) diffSettings(n *schema.Node) settingsDiff {
 	for _, name := range f.Server.PendingRestart {
 		_, declared := want[name]
 		switch {
-		case declared || gone[name]:
-			if !slices.Contains(d.restart, name) {
-				d.restart = append(d.restart, name)
-			}
+		case slices.Contains(d.restart, name):
+		case gone[name]:
+			d.restart = append(d.restart, name)
+		case declared: // the server has the declared value, and last read another one: it has to read again
+			d.reload = append(d.reload, name)
 		default:
 			b.warnf(n, "pg_manage does not restart for what it does not govern.", "%s on %s was changed outside pg_manage and waits for a restart", name, n.Name)
 		}
@@ -144,16 +153,23 @@ func (b *builder) diffSetting(n *schema.Node, d *settingsDiff, name string, old 
 		b.errorf(n, "Write another value.", "parameter %s = %q: %v", name, value, err)
 		return
 	}
+	if inAuto && (!same || overrides(auto, value, live)) { // also what waits there for a restart
+		d.resetAuto = append(d.resetAuto, name)
+	}
 	if same {
 		return
-	}
-	if inAuto {
-		d.resetAuto = append(d.resetAuto, name)
 	}
 	c := Change{Name: name, Before: redact(name, withUnit(live)), After: value}
 	d.note(name, live, &c)
 	d.changes = append(d.changes, c)
 	d.expect[name] = value
+}
+
+// overrides says that the value in postgresql.auto.conf is not the declared one.
+func overrides(auto, declared string, live postgres.Setting) bool {
+	have, err1 := postgres.NormalizeSetting(auto, live)
+	want, err2 := postgres.NormalizeSetting(declared, live)
+	return err1 != nil || err2 != nil || have != want
 }
 
 // note sorts a changed setting by what brings it into effect.

@@ -53,6 +53,14 @@ func (b *builder) createSlot(n, up *schema.Node) {
 	}, name)
 }
 
+// willStream says that a standby streams, or that this plan makes it.
+func (b *builder) willStream(n *schema.Node) bool {
+	if r := b.node(n).Server.Receiver; r != nil && r.Status == "streaming" {
+		return true
+	}
+	return b.has(b.id(n, KindStart)) || b.repointed[n.Name]
+}
+
 func (b *builder) staleSlot(n *schema.Node, slot Slot) {
 	for _, o := range b.c.Nodes {
 		if postgres.SlotName(o.Name) != slot.Name {
@@ -70,7 +78,13 @@ func (b *builder) staleSlot(n *schema.Node, slot Slot) {
 			Post:     []Condition{{Node: n.Name, Fact: FactSlot, Arg: slot.Name, Want: "absent"}},
 			Needs:    b.running(o),
 		}
-		if o != b.primary {
+		if o == b.primary {
+			s.Pre = append(s.Pre, Condition{Node: o.Name, Fact: FactRole, Want: "primary"})
+		} else {
+			if up == nil || b.halted[up.Name] || !b.willStream(o) {
+				b.warnf(n, fmt.Sprintf("It is dropped once %s streams from its own upstream.", o.Name), "slot %s on %s stays, and keeps WAL: %s does not stream", slot.Name, n.Name, o.Name)
+				return
+			}
 			s.Pre = append(s.Pre, Condition{Node: o.Name, Fact: FactStreaming, Want: "true"})
 		}
 		b.add(n, SlotDetail{Name: slot.Name, Drop: true}, s, slot.Name)

@@ -47,13 +47,20 @@ func (b *builder) planStandby(n *schema.Node) {
 		b.errorf(n, "Stop it by hand if it is not needed. A running server is never replaced.",
 			"the server on %s belongs to another cluster (system identifier %s, the primary has %s)", n.Name, f.Data.SystemIdentifier, source)
 		return
+	case same && f.timeline() > b.node(b.primary).timeline():
+		b.errorf(n, "Find out which of the two has the commits that count.", "%s is on timeline %d, ahead of the primary %s on %d", n.Name, f.timeline(), b.primary.Name, b.node(b.primary).timeline())
+		return
+	case same && f.ahead(b.node(b.primary)):
+		b.errorf(n, "Find out which of the two has the commits that count.", "%s has WAL up to %s, more than the primary %s on the same timeline %d", n.Name, f.position(), b.primary.Name, f.timeline())
+		return
+	case same && !f.Server.Running && f.Data.RecoverySignal && !f.Data.StandbySignal:
+		b.errorf(n, "Let it end, or take recovery.signal away, by hand; then plan again.",
+			"%s is in the middle of a point-in-time recovery, which would end with a second primary", n.Name)
+		return
 	case !same:
 		b.build(n, true, fmt.Sprintf("its data directory belongs to another cluster (system identifier %s, the primary has %s)", f.Data.SystemIdentifier, source))
 	case !f.Server.Running && !f.standbyData():
 		b.build(n, true, "its data directory is that of a former primary, which may hold commits that the new one lacks")
-	case f.Data.Timeline > b.node(b.primary).Data.Timeline && f.Data.Timeline > b.node(b.primary).Server.Timeline:
-		b.errorf(n, "Find out which of the two has the commits that count.", "%s is on timeline %d, ahead of the primary %s on %d", n.Name, f.Data.Timeline, b.primary.Name, b.node(b.primary).Data.Timeline)
-		return
 	case !f.Server.Running:
 		b.start(n, "")
 	}
@@ -76,6 +83,7 @@ func (b *builder) build(n *schema.Node, moveAside bool, reason string) {
 			{Node: n.Name, Fact: FactRunning, Want: "false"},
 			{Node: up.Name, Fact: FactAccepting, Want: "true"},
 			{Node: up.Name, Fact: FactSlot, Arg: slot, Want: "present"},
+			{Node: b.primary.Name, Fact: FactRole, Want: "primary"},
 		},
 		Post: []Condition{{Node: n.Name, Fact: FactDataState, Want: string(DataCluster)}},
 		Commands: []string{fmt.Sprintf("pg_basebackup --pgdata=%s --wal-method=stream --slot=%s --checkpoint=fast --dbname=%s",
@@ -84,11 +92,14 @@ func (b *builder) build(n *schema.Node, moveAside bool, reason string) {
 	}
 	d := BuildDetail{
 		Source: up.Name, SourceHost: up.Address, SourcePort: up.Port, User: r.User, Slot: slot,
-		SystemIdentifier: b.node(up).Data.SystemIdentifier, MoveAside: moveAside, InPlace: f.Data.MountPoint,
+		// The primary's: what the source holds now may itself be about to be replaced.
+		SystemIdentifier: b.node(b.primary).Data.SystemIdentifier, MoveAside: moveAside, InPlace: f.Data.MountPoint,
 		Settings: b.settingsDetail(n),
 	}
-	if !b.node(up).holds() {
-		d.SystemIdentifier = b.node(b.primary).Data.SystemIdentifier
+	for _, name := range sortedKeys(b.node(up).Server.AutoConf) { // it is copied along
+		if _, declared := d.Settings.Values[name]; declared {
+			d.Settings.ResetAuto = append(d.Settings.ResetAuto, name)
+		}
 	}
 	if id := d.SystemIdentifier; id != "" {
 		s.Pre = append(s.Pre, Condition{Node: up.Name, Fact: FactSystemID, Want: id})

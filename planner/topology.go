@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"pg_manage/schema"
+	"pg_manage/schema/postgres"
 )
 
 // look judges one node by itself: what makes it impossible to plan for it at all.
@@ -23,6 +24,8 @@ func (b *builder) look(n *schema.Node) {
 	case f.Data.State == DataCluster && f.Data.MajorVersion != b.c.Version:
 		b.errorf(n, fmt.Sprintf("Declare version = %d, or upgrade the cluster with pg_upgrade first.", f.Data.MajorVersion),
 			"%s on %s belongs to PostgreSQL %d, the file declares %d", f.Paths.DataDir, n.Name, f.Data.MajorVersion, b.c.Version)
+	case f.Data.State == DataCluster && f.Data.SystemIdentifier == "":
+		b.errorf(n, "Run pg_controldata on it: its control file may be damaged.", "the data directory %s on %s does not tell which cluster it belongs to", f.Paths.DataDir, n.Name)
 	case f.Server.Running && !f.Server.Accepting:
 		b.errorf(n, "When it is starting or recovering, wait and plan again; otherwise look into its log.",
 			"the server on %s runs (pid %d) but does not answer: %s", n.Name, f.Server.PID, f.Server.Error)
@@ -95,6 +98,8 @@ func (b *builder) topology() bool {
 	case len(running) > 1:
 		b.splitBrain(running)
 		return false
+	case len(running) == 1 && running[0] != declared && b.stranger(running[0], declared):
+		return false
 	case len(running) == 1 && running[0] != declared:
 		b.primary = running[0]
 		b.find(schema.SeverityError, running[0],
@@ -105,6 +110,68 @@ func (b *builder) topology() bool {
 		b.primary = declared
 	}
 	return true
+}
+
+// stranger says that the server which runs as primary is of another cluster than
+// the data of the declared one, so that it can be nobody's successor.
+func (b *builder) stranger(n, declared *schema.Node) bool {
+	f, df := b.node(n), b.node(declared)
+	if !df.holds() || f.Data.SystemIdentifier == df.Data.SystemIdentifier {
+		return false
+	}
+	b.find(schema.SeverityError, nil, fmt.Sprintf("Find out which of them holds what is to be kept, and stop %s by hand if it is not the one. Nothing is planned for this cluster until then.", n.Name),
+		"%s runs as primary with system identifier %s, and %s, the declared primary, has data of %s", n.Name, f.Data.SystemIdentifier, declared.Name, df.Data.SystemIdentifier)
+	return true
+}
+
+// downstream gives the nodes so that each stands behind the one that it streams
+// from: what stops the one is known when the other is planned.
+func (b *builder) downstream() []*schema.Node {
+	out, done := []*schema.Node{b.primary}, map[*schema.Node]bool{b.primary: true}
+	for range b.c.Nodes {
+		for _, n := range b.c.Nodes {
+			if up := b.upstream(n); !done[n] && (up == nil || done[up]) {
+				out, done[n] = append(out, n), true
+			}
+		}
+		if len(out) == len(b.c.Nodes) {
+			break
+		}
+	}
+	return out
+}
+
+// timeline is the newest timeline that the node is known to be on: a running
+// server may be ahead of its control file.
+func (f *NodeFacts) timeline() postgres.Timeline { return max(f.Data.Timeline, f.Server.Timeline) }
+
+// position is how far the node's WAL goes at least.
+func (f *NodeFacts) position() postgres.LSN {
+	return max(f.Data.Checkpoint, f.Server.CurrentLSN, f.Server.ReceiveLSN, f.Server.ReplayLSN)
+}
+
+// end is where the WAL of a primary ends; false when that cannot be told, as after
+// a crash. The shutdown checkpoint is the last record of one that was stopped; a
+// page of slack stands for the record's length.
+func (f *NodeFacts) end() (postgres.LSN, bool) {
+	switch {
+	case f.runsPrimary():
+		return f.Server.CurrentLSN, true
+	case f.holds() && !f.Server.Running && f.Data.ControlState == "shut down":
+		return f.Data.Checkpoint + 8192, true
+	}
+	return 0, false
+}
+
+// ahead says that n has WAL of the same timeline that the primary lacks. One that
+// streams is never ahead: the primary would have refused it, and it may have moved
+// on between the two looks.
+func (f *NodeFacts) ahead(primary *NodeFacts) bool {
+	if r := f.Server.Receiver; r != nil && r.Status == "streaming" {
+		return false
+	}
+	end, known := primary.end()
+	return known && f.holds() && f.timeline() == primary.timeline() && f.position() > end
 }
 
 func (b *builder) splitBrain(running []*schema.Node) {

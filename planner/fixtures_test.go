@@ -1,0 +1,156 @@
+package planner
+
+import (
+	"fmt"
+	"maps"
+	"testing"
+	"time"
+
+	"pg_manage/schema"
+	"pg_manage/schema/postgres"
+)
+
+const testPassword = "correct horse battery staple"
+
+var testTime = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// nodeOpt changes a declared node.
+type nodeOpt func(*schema.Node)
+
+func primaryNode(name string, opts ...nodeOpt) *schema.Node {
+	return declare(name, schema.RolePrimary, "", opts)
+}
+
+func standbyNode(name, upstream string, opts ...nodeOpt) *schema.Node {
+	return declare(name, schema.RoleStandby, upstream, opts)
+}
+
+func declare(name string, role schema.Role, upstream string, opts []nodeOpt) *schema.Node {
+	digit := 10 + int(name[len(name)-1]-'0')
+	n := &schema.Node{
+		Name: name, Host: name + ".example.net", Address: fmt.Sprintf("10.0.0.%d", digit), Role: role, Upstream: upstream, Port: 5432,
+		Parameters: map[string]string{}, Connection: schema.Connection{Type: "ssh", Owner: "postgres"},
+	}
+	for _, o := range opts {
+		o(n)
+	}
+	return n
+}
+
+func param(name, value string) nodeOpt {
+	return func(n *schema.Node) { n.Parameters[name] = value }
+}
+
+// cluster declares PostgreSQL 17 with a replication role.
+func cluster(nodes ...*schema.Node) *schema.Cluster {
+	return &schema.Cluster{
+		Name: "main", Version: 17, Nodes: nodes,
+		Replication: &schema.Replication{User: "replicator", Password: schema.NewSecret(testPassword)},
+	}
+}
+
+func archived(c *schema.Cluster) *schema.Cluster {
+	c.Archive = &schema.Archive{Target: sshTarget("nas")}
+	return c
+}
+
+func sshTarget(name string) *schema.Target {
+	return &schema.Target{
+		Name: name, URL: schema.URL{Scheme: "ssh", User: "backup", Host: name + ".example.net", Path: "/backup"},
+		ArchiveDir: "pg_archlog", BackupDir: "pg_hotbackup", ExportDir: "pg_export", Compression: "zstd",
+	}
+}
+
+func config(clusters ...*schema.Cluster) *schema.Config { return &schema.Config{Clusters: clusters} }
+
+func testOptions() Options {
+	return Options{
+		Now: testTime, ToolVersion: "0.1.0",
+		Binaries: map[string]map[string]string{"amd64": {"pg_manage": Digest("pg_manage"), "pg_manage-hook": Digest("pg_manage-hook")}},
+	}
+}
+
+// clone copies a cluster so deeply that a test may change the copy.
+func clone(c *schema.Cluster) *schema.Cluster {
+	d := *c
+	d.Nodes = nil
+	for _, n := range c.Nodes {
+		m := *n
+		m.Parameters = maps.Clone(n.Parameters)
+		d.Nodes = append(d.Nodes, &m)
+	}
+	if c.Replication != nil {
+		r := *c.Replication
+		d.Replication = &r
+	}
+	if c.Archive != nil {
+		a := *c.Archive
+		t := *a.Target
+		a.Target = &t
+		d.Archive = &a
+	}
+	return &d
+}
+
+// catalog are the settings that the servers of these tests know, at their defaults.
+func catalog() map[string]postgres.Setting {
+	list := []postgres.Setting{
+		{Name: "port", Value: "5432", VarType: "integer", Context: "postmaster"},
+		{Name: "listen_addresses", Value: "localhost", VarType: "string", Context: "postmaster"},
+		{Name: "archive_mode", Value: "off", VarType: "enum", Context: "postmaster", EnumVals: []string{"always", "on", "off"}},
+		{Name: "archive_command", VarType: "string", Context: "sighup"},
+		{Name: "archive_timeout", Value: "0", Unit: "s", VarType: "integer", Context: "sighup"},
+		{Name: "restore_command", VarType: "string", Context: "sighup"},
+		{Name: "primary_conninfo", VarType: "string", Context: "sighup"},
+		{Name: "primary_slot_name", VarType: "string", Context: "sighup"},
+		{Name: "recovery_min_apply_delay", Value: "0", Unit: "ms", VarType: "integer", Context: "sighup"},
+		{Name: "max_connections", Value: "100", VarType: "integer", Context: "postmaster"},
+		{Name: "max_worker_processes", Value: "8", VarType: "integer", Context: "postmaster"},
+		{Name: "max_wal_senders", Value: "10", VarType: "integer", Context: "postmaster"},
+		{Name: "shared_buffers", Value: "16384", Unit: "8kB", VarType: "integer", Context: "postmaster"},
+		{Name: "work_mem", Value: "4096", Unit: "kB", VarType: "integer", Context: "user"},
+		{Name: "log_min_duration_statement", Value: "-1", Unit: "ms", VarType: "integer", Context: "superuser"},
+		{Name: "random_page_cost", Value: "4", VarType: "real", Context: "user"},
+		{Name: "block_size", Value: "8192", VarType: "integer", Context: "internal"},
+	}
+	m := map[string]postgres.Setting{}
+	for _, s := range list {
+		m[s.Name] = s
+	}
+	return m
+}
+
+// two is a primary and a standby with an archive.
+func two() *schema.Cluster {
+	return archived(cluster(primaryNode("node1"), standbyNode("node2", "node1")))
+}
+
+// three has a second standby that streams from the first.
+func three() *schema.Cluster {
+	return archived(cluster(primaryNode("node1"), standbyNode("node2", "node1"), standbyNode("node3", "node2")))
+}
+
+// built is the world after everything that c declares was done on vacant machines.
+func built(t testing.TB, c *schema.Cluster) *world {
+	t.Helper()
+	w := newWorld(c)
+	w.converge(t, c)
+	return w
+}
+
+func (w *world) plan(c *schema.Cluster) *Plan {
+	return New(config(c), w.observe(c), testOptions())
+}
+
+// steps gives the IDs without the cluster's name; a blocked step has a "!" behind it.
+func steps(p *Plan) []string {
+	out := []string{}
+	for _, s := range p.Steps {
+		id := s.Node + "/" + string(s.Kind)
+		if s.Blocked != "" {
+			id += "!"
+		}
+		out = append(out, id)
+	}
+	return out
+}
