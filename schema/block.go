@@ -14,14 +14,15 @@ import (
 // block is one block of a file, its content checked against the language and
 // ready to be read argument by argument.
 type block struct {
-	l      *loader
-	kind   string
-	labels []string
-	def    hcl.Range   // the header: kind and labels
-	lrange []hcl.Range // of the labels
-	attrs  hcl.Attributes
-	blocks []*block
-	bad    map[string]bool // arguments that were found wrong, so that nothing more is said about them
+	l       *loader
+	kind    string
+	labels  []string
+	def     hcl.Range   // the header: kind and labels
+	lrange  []hcl.Range // of the labels
+	attrs   hcl.Attributes
+	blocks  []*block
+	unknown []string        // names of arguments and blocks that do not belong here
+	bad     map[string]bool // arguments that were found wrong, so that nothing more is said about them
 }
 
 // contents reads a body by its schema. What does not belong there is reported.
@@ -30,6 +31,9 @@ func (l *loader) contents(body hcl.Body, s *hcl.BodySchema, b *block) *block {
 	content, hd := body.Content(s)
 	l.hclDiags(l.labelWords(hd, s))
 	b.attrs = content.Attributes
+	if native, ok := body.(*hclsyntax.Body); ok {
+		b.unknown = foreign(native, s)
+	}
 	for _, inner := range content.Blocks {
 		child := &block{l: l, kind: inner.Type, labels: inner.Labels, def: inner.DefRange, lrange: inner.LabelRanges}
 		if inner.Type == "locals" {
@@ -50,8 +54,9 @@ func (l *loader) contents(body hcl.Body, s *hcl.BodySchema, b *block) *block {
 func (l *loader) labelWords(hd hcl.Diagnostics, s *hcl.BodySchema) hcl.Diagnostics {
 	for _, d := range hd {
 		switch {
-		case strings.HasPrefix(d.Summary, "Missing name for "):
-			kind := strings.TrimPrefix(d.Summary, "Missing name for ")
+		case strings.HasPrefix(d.Summary, "Missing NAME for "):
+			kind := strings.TrimPrefix(d.Summary, "Missing NAME for ")
+			d.Summary = "Missing name for " + kind
 			d.Detail = fmt.Sprintf("Write %s \"NAME\" { ... }.", kind)
 		case strings.HasPrefix(d.Summary, "Extraneous label for "):
 			kind := strings.TrimPrefix(d.Summary, "Extraneous label for ")
@@ -64,7 +69,7 @@ func (l *loader) labelWords(hd hcl.Diagnostics, s *hcl.BodySchema) hcl.Diagnosti
 			}
 		case d.Summary == "Unsupported argument" || d.Summary == "Unsupported block type":
 			if !strings.Contains(d.Detail, "Did you mean") {
-				d.Detail = joinSentences(d.Detail, suggestIn(d.Detail, s))
+				d.Detail = joinSentences(d.Detail, suggestIn(d.Detail, s, d.Summary == "Unsupported argument"))
 			}
 		}
 	}
@@ -72,7 +77,7 @@ func (l *loader) labelWords(hd hcl.Diagnostics, s *hcl.BodySchema) hcl.Diagnosti
 }
 
 // suggestIn finds what belongs in this place and is nearest to the quoted name.
-func suggestIn(detail string, s *hcl.BodySchema) string {
+func suggestIn(detail string, s *hcl.BodySchema, argument bool) string {
 	_, rest, ok := strings.Cut(detail, `"`)
 	name, _, ok2 := strings.Cut(rest, `"`)
 	if !ok || !ok2 {
@@ -88,14 +93,36 @@ func suggestIn(detail string, s *hcl.BodySchema) string {
 	if n := nearest(name, append(slices.Clone(args), blocks...)); n != "" {
 		return fmt.Sprintf("Did you mean %q?", n)
 	}
+	switch {
+	case argument && len(args) > 0:
+		return "Arguments here: " + strings.Join(args, ", ") + "."
+	case len(blocks) > 0:
+		return "Blocks here: " + strings.Join(blocks, ", ") + "."
+	}
+	return ""
+}
+
+// foreign lists the names in a body that its schema does not have.
+func foreign(body *hclsyntax.Body, s *hcl.BodySchema) []string {
 	var out []string
-	if len(args) > 0 {
-		out = append(out, "Arguments here: "+strings.Join(args, ", ")+".")
+	for name := range body.Attributes {
+		if !slices.ContainsFunc(s.Attributes, func(a hcl.AttributeSchema) bool { return a.Name == name }) {
+			out = append(out, name)
+		}
 	}
-	if len(blocks) > 0 {
-		out = append(out, "Blocks here: "+strings.Join(blocks, ", ")+".")
+	for _, b := range body.Blocks {
+		if !slices.ContainsFunc(s.Blocks, func(h hcl.BlockHeaderSchema) bool { return h.Type == b.Type }) {
+			out = append(out, b.Type)
+		}
 	}
-	return strings.Join(out, " ")
+	return out
+}
+
+// meant says that a misspelt name in the block probably stands for this argument
+// or block, so that it need not be called missing as well.
+func (b *block) meant(name string) bool {
+	return slices.ContainsFunc(b.unknown, func(u string) bool { return nearest(u, []string{name}) != "" }) ||
+		slices.ContainsFunc(b.blocks, func(c *block) bool { return c.kind == name })
 }
 
 // label is the block's name, "" when it has none.
@@ -147,12 +174,27 @@ func (b *block) wrong(name, summary, detail string) {
 	b.l.errorAt(b.place(name), summary, detail)
 }
 
+// wrongElement reports an error about one element of a list.
+func (b *block) wrongElement(name string, i int, summary, detail string) {
+	b.bad[name] = true
+	place := b.place(name)
+	if a := b.attrs[name]; a != nil {
+		if list, ok := a.Expr.(*hclsyntax.TupleConsExpr); ok && i < len(list.Exprs) {
+			place = list.Exprs[i].Range()
+		}
+	}
+	b.l.errorAt(place, summary, detail)
+}
+
 // require reports an argument that is missing.
 func (b *block) require(name, example string) bool {
 	if b.has(name) {
 		return true
 	}
 	b.bad[name] = true
+	if b.meant(name) {
+		return false
+	}
 	b.l.errorAt(b.def, fmt.Sprintf("Missing argument %q", name),
 		fmt.Sprintf("%s needs it, for example: %s", capital(b.called()), example))
 	return false
@@ -207,11 +249,16 @@ func (b *block) shown(name string) (cty.Value, bool) {
 		return v, false
 	}
 	if _, marks := v.UnmarkDeep(); len(marks) > 0 {
-		b.wrong(name, fmt.Sprintf("A sensitive value cannot stand in %q", name),
-			fmt.Sprintf("It is shown in plans and written to files of the nodes. What env() gives is sensitive; if this value is no secret, say so with nonsensitive(...) or pass it as a variable (-var, %sNAME).", EnvPrefix))
+		b.bad[name] = true
+		b.l.sensitiveAt(b.place(name), name)
 		return cty.NilVal, false
 	}
 	return v, true
+}
+
+func (l *loader) sensitiveAt(r hcl.Range, name string) {
+	l.errorAt(r, fmt.Sprintf("A sensitive value cannot stand in %q", name),
+		fmt.Sprintf("It is shown in plans and written to files of the nodes. What env() gives is sensitive; if this value is no secret, say so with nonsensitive(...) or pass it as a variable (-var, %sNAME).", EnvPrefix))
 }
 
 func sortedKeys[M ~map[string]V, V any](m M) []string {

@@ -126,9 +126,9 @@ func (l *loader) checkTarget(b *block, t *Target) {
 		}
 		dirs[d[1]] = d[0]
 	}
-	for _, r := range t.Recipients {
+	for i, r := range t.Recipients {
 		if !recipientText.MatchString(r) {
-			b.wrong("recipients", fmt.Sprintf("%q is not an age recipient", abbreviated(r)),
+			b.wrongElement("recipients", i, fmt.Sprintf("%q is not an age recipient", abbreviated(r)),
 				recipientHelp(r))
 		}
 	}

@@ -2,7 +2,10 @@ package schema
 
 import (
 	"fmt"
+	"math"
 	"strings"
+
+	"github.com/zclconf/go-cty/cty"
 )
 
 // Defaults of what a cluster file may leave out.
@@ -53,6 +56,12 @@ func (l *loader) cluster(b *block) *Cluster {
 
 // version reads PostgreSQL's major version.
 func (l *loader) version(b *block) int {
+	if a, ok := b.shown("version"); ok && a.Type() == cty.Number {
+		if f, _ := a.AsBigFloat().Float64(); f > 1 && f < 1000 && f != math.Trunc(f) {
+			b.wrong("version", fmt.Sprintf("%v is not a major version", f), fmt.Sprintf("Write the major version alone: version = %d.", int(f)))
+			return 0
+		}
+	}
 	v := b.number("version", 1, 1_000_000)
 	switch {
 	case v == 0:
@@ -109,7 +118,7 @@ func (l *loader) targetOf(b *block) *Target {
 	t := l.decls.targets[name]
 	if t == nil {
 		b.wrong("target", fmt.Sprintf("No target %q is declared", name),
-			joinSentences(didYouMean(name, l.decls.targetNames), fmt.Sprintf("Declare it with: target %q { url = \"...\" }", name)))
+			didYouMean(name, l.decls.targetNames, fmt.Sprintf("Declare it with: target %q { url = \"...\" }", name)))
 	}
 	return t
 }
@@ -136,7 +145,7 @@ func (l *loader) keep(b *block) Keep {
 		return Keep{}
 	}
 	out := Keep{Full: k.number("full", 1, 1_000_000), Age: k.duration("age"), Window: k.duration("window")}
-	if !k.has("full") && !k.has("age") && !k.has("window") {
+	if !k.has("full") && !k.has("age") && !k.has("window") && len(k.unknown) == 0 {
 		l.errorAt(k.def, "Empty keep block", "Say what stays, for example full = 7; without a keep block everything stays.")
 	}
 	for _, name := range []string{"age", "window"} {

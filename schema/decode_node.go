@@ -3,7 +3,7 @@ package schema
 import (
 	"fmt"
 	"maps"
-	"net"
+	"net/netip"
 	"regexp"
 	"strings"
 	"time"
@@ -112,16 +112,17 @@ func (l *loader) host(b *block, name string) string {
 		return ""
 	}
 	bare := strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")
-	h, port, err := net.SplitHostPort(s)
+	h, port, hasPort := splitHostPort(s)
+	_, notAddress := netip.ParseAddr(bare)
 	user, rest, hasUser := strings.Cut(s, "@")
 	switch {
 	case strings.Contains(s, "://"):
 		b.wrong(name, fmt.Sprintf("%q is a URL", s), "Write the host's name or address alone.")
 	case hasUser:
 		b.wrong(name, fmt.Sprintf("%q holds a user", s), fmt.Sprintf("Write %s = %q and connection { user = %q }.", name, rest, user))
-	case net.ParseIP(bare) != nil:
+	case notAddress == nil:
 		return bare
-	case err == nil && h != "" && port != "":
+	case hasPort:
 		where := "connection { port = " + port + " }"
 		if name == "address" {
 			where = "port = " + port
@@ -135,17 +136,33 @@ func (l *loader) host(b *block, name string) string {
 	return ""
 }
 
+// splitHostPort takes "host:port" and "[address]:port" apart. Package net would do it, but the planner rests on this
+// package and must not link the network.
+func splitHostPort(s string) (host, port string, ok bool) {
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 {
+		return "", "", false
+	}
+	host, port = s[:i], s[i+1:]
+	if inner, bracketed := strings.CutPrefix(host, "["); bracketed {
+		host, ok = strings.CutSuffix(inner, "]")
+	} else {
+		ok = !strings.Contains(host, ":")
+	}
+	return host, port, ok && host != "" && port != ""
+}
+
 func (l *loader) seedFrom(b *block) []string {
 	list := b.texts("seed_from")
 	seen := map[string]bool{}
 	words := []string{"backup", "primary", "upstream"}
-	for _, s := range list {
+	for i, s := range list {
 		switch {
 		case s != "backup" && s != "primary" && s != "upstream":
-			b.wrong("seed_from", fmt.Sprintf("%q is nothing to seed a standby from", s),
+			b.wrongElement("seed_from", i, fmt.Sprintf("%q is nothing to seed a standby from", s),
 				joinSentences(suggestion(s, words), "Write "+listed(words, "or")+"."))
 		case seen[s]:
-			b.wrong("seed_from", fmt.Sprintf("%q stands twice", s), "Name each source once, the preferred one first.")
+			b.wrongElement("seed_from", i, fmt.Sprintf("%q stands twice", s), "Name each source once, the preferred one first.")
 		}
 		seen[s] = true
 	}
@@ -159,17 +176,17 @@ func (l *loader) seedFrom(b *block) []string {
 func (l *loader) hba(b *block) []string {
 	lines := b.texts("hba")
 	kinds := []string{"local", "host", "hostssl", "hostnossl", "hostgssenc", "hostnogssenc"}
-	for _, line := range lines {
+	for i, line := range lines {
 		fields := strings.Fields(line)
 		need := 5 // type database user address method
 		switch {
 		case len(fields) == 0 || strings.HasPrefix(fields[0], "#"):
-			b.wrong("hba", "Empty line or comment in hba", "Each element is one rule, for example \"host all all 10.0.0.0/24 scram-sha-256\".")
+			b.wrongElement("hba", i, "Empty line or comment in hba", "Each element is one rule, for example \"host all all 10.0.0.0/24 scram-sha-256\".")
 			continue
 		case fields[0] == "local":
 			need = 4
 		case strings.HasPrefix(fields[0], "include"):
-			b.wrong("hba", fmt.Sprintf("%q is no rule", line), "Write the rules themselves here.")
+			b.wrongElement("hba", i, fmt.Sprintf("%q is no rule", line), "Write the rules themselves here.")
 			continue
 		}
 		known := false
@@ -178,10 +195,10 @@ func (l *loader) hba(b *block) []string {
 		}
 		switch {
 		case !known:
-			b.wrong("hba", fmt.Sprintf("%q is no type of connection", fields[0]),
+			b.wrongElement("hba", i, fmt.Sprintf("%q is no type of connection", fields[0]),
 				joinSentences(suggestion(fields[0], kinds), "A rule begins with "+listed(kinds, "or")+"."))
 		case len(fields) < need && !strings.Contains(line, `"`):
-			b.wrong("hba", fmt.Sprintf("The rule %q is too short", line),
+			b.wrongElement("hba", i, fmt.Sprintf("The rule %q is too short", line),
 				"Write type, database, user, address (not for local) and method, for example \"host all all 10.0.0.0/24 scram-sha-256\".")
 		}
 	}

@@ -36,7 +36,7 @@ func functionTrouble(name string, err error) (summary, detail string) {
 	if i := strings.LastIndex(text, "\n\nError: "); i >= 0 { // try() repeats whole diagnostics
 		text = text[i+2:]
 	}
-	return "Error in " + name + "()", strings.TrimSuffix(text, ".") + "."
+	return "Error in " + name + "()", capital(strings.TrimSuffix(text, ".")) + "."
 }
 
 // functions are what an expression may call.

@@ -44,6 +44,11 @@ func (l *loader) report(s Severity, r *hcl.Range, summary, detail string) {
 func (l *loader) hclDiags(hd hcl.Diagnostics) {
 	for _, d := range hd {
 		l.diags = append(l.diags, fromHCL(d))
+		// What follows a quote that is not closed is read as text, and text as
+		// what it is not.
+		if d.Summary == "Invalid multi-line string" {
+			return
+		}
 	}
 }
 
@@ -57,7 +62,9 @@ func fromHCL(d *hcl.Diagnostic) Diagnostic {
 		out.Range = &r
 	}
 	if extra, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d); ok {
-		if err := extra.FunctionCallError(); err != nil {
+		if err := extra.FunctionCallError(); err != nil && sensitiveCall(d) {
+			out.Summary, out.Detail = "Error in "+extra.CalledFunctionName()+"()", "The reason is not shown, since a value in it is sensitive."
+		} else if err != nil {
 			out.Summary, out.Detail = functionTrouble(extra.CalledFunctionName(), err)
 		}
 	}
@@ -68,6 +75,22 @@ func fromHCL(d *hcl.Diagnostic) Diagnostic {
 		}
 	}
 	return out
+}
+
+// sensitiveCall says that an argument of the call that failed is sensitive, so
+// that the function's own words may quote it.
+func sensitiveCall(d *hcl.Diagnostic) bool {
+	call, ok := d.Expression.(*hclsyntax.FunctionCallExpr)
+	if !ok {
+		return true
+	}
+	for _, arg := range call.Args {
+		v, _ := arg.Value(d.EvalContext)
+		if _, marks := v.UnmarkDeep(); len(marks) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 type wording struct{ summary, detail string }
@@ -88,6 +111,14 @@ func plainWords(summary string) (wording, bool) {
 		return wording{"Block is not closed", "No } was found for the { of this block before the end of the file."}, true
 	case "Argument or block definition required":
 		return wording{"Argument or block expected", `Write an argument as name = value, or a block as name "LABEL" { ... }.`}, true
+	case "Invalid single-argument block definition":
+		return wording{"Several arguments on one line", "A block on one line holds one argument. Write each argument on a line of its own."}, true
+	case "Invalid number literal":
+		return wording{"Not a number", "Put text, such as an address, between quotes."}, true
+	case "Invalid argument name":
+		return wording{"Quoted name", "Names of arguments and kinds of blocks are written without quotes."}, true
+	case "Invalid type specification":
+		return wording{"Unknown type", "Types are string, number, bool, any, list(...), set(...), map(...) and object({...})."}, true
 	case "Attribute redefined":
 		return wording{"Argument set twice", ""}, true
 	case "Unsupported attribute":

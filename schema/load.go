@@ -2,7 +2,6 @@ package schema
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -14,10 +13,6 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 )
-
-// maxFileSize bounds one configuration file, in bytes. The parser recurses, so
-// that a file without bounds could exhaust the stack.
-const maxFileSize = 1 << 20
 
 // LoadOptions are the inputs of a load besides the files themselves. The zero
 // value reads the process's own environment and the file system.
@@ -120,6 +115,10 @@ func (l *loader) load() (*Config, Diagnostics) {
 	l.evaluateNames(blocks)
 	l.decode(blocks)
 	l.validate()
+	if len(l.config.Clusters) == 0 && len(files) > 0 && !l.diags.HasErrors() {
+		start := hcl.Range{Filename: files[0], Start: hcl.InitialPos, End: hcl.InitialPos}
+		l.warnAt(start, "No cluster is declared", "Write one: cluster \"main\" { version = 17 ... }.")
+	}
 	ds := l.finish()
 	if ds.HasErrors() {
 		return nil, ds
@@ -140,46 +139,6 @@ func (l *loader) parse(name string, text []byte) *hclsyntax.Body {
 	}
 	body, _ := f.Body.(*hclsyntax.Body)
 	return body
-}
-
-// maxNesting bounds how deeply brackets may nest, for the same reason as maxFileSize.
-const maxNesting = 250
-
-// checkShape refuses what the parser should not be given: it recurses into
-// brackets and operators.
-func checkShape(name string, text []byte) *Diagnostic {
-	if len(text) > maxFileSize {
-		return &Diagnostic{
-			Severity: SeverityError, Summary: name + " is too large",
-			Detail: fmt.Sprintf("It has %d bytes; a cluster file may have %d. Split it into several files of the folder.", len(text), maxFileSize),
-		}
-	}
-	tokens, _ := hclsyntax.LexConfig(text, name, hcl.InitialPos)
-	depth, prefix := 0, 0
-	for _, t := range tokens {
-		switch t.Type {
-		case hclsyntax.TokenOBrace, hclsyntax.TokenOBrack, hclsyntax.TokenOParen, hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl, hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc:
-			depth++
-		case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenTemplateSeqEnd, hclsyntax.TokenCQuote, hclsyntax.TokenCHeredoc:
-			depth--
-		}
-		switch t.Type {
-		case hclsyntax.TokenBang, hclsyntax.TokenMinus, hclsyntax.TokenQuestion:
-			prefix++
-		case hclsyntax.TokenNewline:
-			if depth == 0 {
-				prefix = 0
-			}
-		}
-		if depth > maxNesting || prefix > 1000 {
-			r := rangeOf(t.Range)
-			return &Diagnostic{
-				Severity: SeverityError, Summary: "Nested too deeply",
-				Detail: "Give parts of this expression names in a locals block.", Range: &r,
-			}
-		}
-	}
-	return nil
 }
 
 // fileTrouble says in plain words why a file cannot be read.

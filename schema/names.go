@@ -129,8 +129,14 @@ func (l *loader) checkReference(t hcl.Traversal) bool {
 	case "local":
 		known = sortedKeys(l.names.exprs)
 	default:
-		l.errorAt(rng, fmt.Sprintf("Unknown name %q", root),
-			fmt.Sprintf("Put text between quotes: %q. A variable is written var.NAME, a local value local.NAME.", root))
+		detail := fmt.Sprintf("Put text between quotes: %q. A variable is written var.NAME, a local value local.NAME.", root)
+		switch root {
+		case "on", "yes":
+			detail = "Write true, or text between quotes."
+		case "off", "no":
+			detail = "Write false, or text between quotes."
+		}
+		l.errorAt(rng, fmt.Sprintf("Unknown name %q", root), detail)
 		return false
 	}
 	name, ok := member(t)
@@ -143,14 +149,10 @@ func (l *loader) checkReference(t hcl.Traversal) bool {
 	}
 	if root == "var" {
 		l.errorAt(rng, fmt.Sprintf("No variable %q is declared", name),
-			joinSentences(didYouMean(name, known), fmt.Sprintf("Declare it with: variable %q {}", name)))
+			didYouMean(name, known, fmt.Sprintf("Declare it with: variable %q {}", name)))
 	} else {
 		l.errorAt(rng, fmt.Sprintf("No local value %q is set", name),
-			joinSentences(didYouMean(name, known), fmt.Sprintf("Set it with: locals { %s = ... }", name)))
+			didYouMean(name, known, fmt.Sprintf("Set it with: locals { %s = ... }", name)))
 	}
 	return false
-}
-
-func joinSentences(parts ...string) string {
-	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), " ")
 }

@@ -14,44 +14,89 @@ import (
 // parameterText is the form of a setting's name, an extension's with its prefix.
 var parameterText = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*$`)
 
+// parameter is one element of a parameters map.
+type parameter struct {
+	key   string
+	place hcl.Range
+	value cty.Value
+}
+
 // parameters reads PostgreSQL settings. The map is never nil.
 func (l *loader) parameters(b *block) map[string]string {
 	out := map[string]string{}
-	v, ok := b.shown("parameters")
-	if !ok {
-		return out
-	}
-	if ty := v.Type(); !ty.IsObjectType() && !ty.IsMapType() {
-		b.wrong("parameters", `"parameters" must be a map`,
-			fmt.Sprintf("It is %s. Write parameters = { shared_buffers = \"2GB\" }.", kindOf(v)))
-		return out
-	}
-	places := b.keyPlaces("parameters")
 	written := map[string]string{}
-	for it := v.ElementIterator(); it.Next(); {
-		k, e := it.Element()
-		key := k.AsString()
-		place, found := places[key]
-		if !found {
-			place = b.place("parameters")
-		}
-		name := strings.ToLower(key)
+	for _, p := range l.parameterList(b) {
+		name := strings.ToLower(p.key)
 		if other, dup := written[name]; dup {
-			l.errorAt(place, fmt.Sprintf("Parameter %q is set twice", name), fmt.Sprintf("It stands as %q and as %q, which are the same to PostgreSQL.", other, key))
+			detail := "Only the last one would count. Remove one."
+			if other != p.key {
+				detail = fmt.Sprintf("It stands as %q and as %q, which are the same to PostgreSQL.", other, p.key)
+			}
+			l.errorAt(p.place, fmt.Sprintf("Parameter %q is set twice", name), detail)
 			continue
 		}
-		written[name] = key
-		if !l.checkParameter(place, name) {
+		written[name] = p.key
+		if p.value == cty.NilVal || !l.checkParameter(p.place, name) {
 			continue
 		}
-		if s, ok := l.parameterValue(place, name, e); ok {
+		if s, ok := l.parameterValue(p.place, name, p.value); ok {
 			out[name] = s
 		}
 	}
 	return out
 }
 
-// keyPlaces finds where the keys of a map that is written out stand.
+// parameterList evaluates the argument parameters. Where the map is written out
+// each element is evaluated alone, so that a wrong one does not hide the others.
+func (l *loader) parameterList(b *block) []parameter {
+	const name = "parameters"
+	a := b.attrs[name]
+	if a == nil {
+		return nil
+	}
+	var out []parameter
+	written, ok := a.Expr.(*hclsyntax.ObjectConsExpr)
+	if !ok {
+		v, ok := b.shown(name)
+		if !ok {
+			return nil
+		}
+		if ty := v.Type(); !ty.IsObjectType() && !ty.IsMapType() {
+			b.wrong(name, `"parameters" must be a map`,
+				fmt.Sprintf("It is %s. Write parameters = { shared_buffers = \"2GB\" }.", kindOf(v)))
+			return nil
+		}
+		for it := v.ElementIterator(); it.Next(); {
+			k, e := it.Element()
+			out = append(out, parameter{k.AsString(), b.place(name), e})
+		}
+		return out
+	}
+	for _, item := range written.Items {
+		k, ok := l.eval(item.KeyExpr)
+		if !ok || !k.IsKnown() {
+			continue
+		}
+		text, err := convert.Convert(k, cty.String)
+		if err != nil || text.IsNull() || text.IsMarked() {
+			l.errorAt(item.KeyExpr.Range(), "A parameter's name must be a text", "Write the name as in postgresql.conf, such as shared_buffers.")
+			continue
+		}
+		p := parameter{text.AsString(), item.KeyExpr.Range(), cty.NilVal}
+		v, ok := l.eval(item.ValueExpr)
+		switch _, marks := v.UnmarkDeep(); {
+		case !ok || !v.IsWhollyKnown():
+		case len(marks) > 0:
+			l.sensitiveAt(item.ValueExpr.Range(), p.key)
+		default:
+			p.value = v
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// keyPlaces finds where the names in a map of parameters stand, in lower case.
 func (b *block) keyPlaces(name string) map[string]hcl.Range {
 	out := map[string]hcl.Range{}
 	a := b.attrs[name]
@@ -67,10 +112,7 @@ func (b *block) keyPlaces(name string) map[string]hcl.Range {
 		if v, _ = v.Unmark(); hd.HasErrors() || !v.IsKnown() || v.IsNull() || v.Type() != cty.String {
 			continue
 		}
-		if _, dup := out[v.AsString()]; dup {
-			b.l.errorAt(item.KeyExpr.Range(), fmt.Sprintf("%q is set twice", v.AsString()), "Only the last one would count. Remove one.")
-		}
-		out[v.AsString()] = item.KeyExpr.Range()
+		out[strings.ToLower(v.AsString())] = item.KeyExpr.Range()
 	}
 	return out
 }

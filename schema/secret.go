@@ -1,33 +1,45 @@
 package schema
 
-import "crypto/subtle"
+import (
+	"crypto/subtle"
+	"fmt"
+	"io"
+)
 
 // Redacted is what stands where a sensitive value would.
 const Redacted = "(sensitive value)"
 
 // Secret is a value that is never printed, logged or put into a plan: every
 // way of formatting or marshalling it gives Redacted.
-type Secret struct{ value string }
+//
+// The value lies behind a pointer, because fmt stops asking for methods once it
+// reports a wrong verb, and then prints the fields.
+type Secret struct{ value *string }
 
 // NewSecret wraps a sensitive value.
-func NewSecret(v string) Secret { return Secret{v} }
+func NewSecret(v string) Secret { return Secret{&v} }
 
 // Reveal gives the value itself, for the one place that needs it.
-func (s Secret) Reveal() string { return s.value }
+func (s Secret) Reveal() string {
+	if s.value == nil {
+		return ""
+	}
+	return *s.value
+}
 
 // IsZero says that no value was given.
-func (s Secret) IsZero() bool { return s.value == "" }
+func (s Secret) IsZero() bool { return s.Reveal() == "" }
 
 // Equal compares two secrets in constant time.
 func (s Secret) Equal(o Secret) bool {
-	return subtle.ConstantTimeCompare([]byte(s.value), []byte(o.value)) == 1
+	return subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(o.Reveal())) == 1
 }
 
-// String is Redacted, so that %v and %s leak nothing.
+// String is Redacted.
 func (s Secret) String() string { return Redacted }
 
-// GoString is Redacted, so that %#v leaks nothing.
-func (s Secret) GoString() string { return Redacted }
+// Format writes Redacted for every verb of package fmt, so that none leaks.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, Redacted) }
 
 // MarshalText is Redacted, so that JSON leaks nothing.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(Redacted), nil }

@@ -101,7 +101,7 @@ func (u URL) checked() (URL, error) {
 		case strings.HasPrefix(u.Host, "-") || strings.HasPrefix(u.User, "-"):
 			return bad("A host or user cannot begin with a hyphen", `Write "ssh://user@host/path".`)
 		case strings.Trim(u.Path, "/") == "":
-			return bad("The url names no path", fmt.Sprintf("Add the folder on that host, for example %q.", "ssh://"+u.Host+"/backup"))
+			return bad("The url names no path", fmt.Sprintf("Add the folder on that host, for example %q.", URL{Scheme: "ssh", User: u.User, Host: u.Host, Port: u.Port, Path: "/backup"}))
 		}
 		u.Path = cleanPath(u.Path)
 	case "s3":
@@ -120,7 +120,7 @@ func (u URL) checked() (URL, error) {
 			if u.Scheme == "file" {
 				return bad("The path of file:// is not absolute", fmt.Sprintf("It starts with a third slash: write %q.", "file:///"+u.Host+u.Path))
 			}
-			return bad(fmt.Sprintf("%s:// takes no host", u.Scheme), fmt.Sprintf("Write the path where the share is mounted on the nodes, with three slashes: %q.", u.Scheme+"://"+or(u.Path, "/mnt/backup")))
+			return bad(fmt.Sprintf("%s:// takes no host", u.Scheme), fmt.Sprintf("Write the path where the share is mounted on the nodes, with three slashes: %q.", u.Scheme+":///mnt"+or(u.Path, "/backup")))
 		case u.Path == "":
 			return bad("The url names no path", fmt.Sprintf("Write for example %q.", u.Scheme+":///srv/backup"))
 		case cleanPath(u.Path) == "/":

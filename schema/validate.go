@@ -21,7 +21,7 @@ func (l *loader) validate() {
 		}
 		l.checkCircles(c)
 		l.checkAddresses(c)
-		if len(c.Nodes) > 1 && c.Replication == nil && b.only("replication") == nil {
+		if len(c.Nodes) > 1 && c.Replication == nil && !b.meant("replication") {
 			l.errorAt(b.def, fmt.Sprintf("Cluster %q has standbys but no replication block", c.Name),
 				"Add: replication {\n  user     = \"replicator\"\n  password = env(\"REPLICATION_PASSWORD\")\n}")
 		}
@@ -53,6 +53,7 @@ func (l *loader) checkRoles(c *Cluster, b *block) {
 		}
 	}
 	switch {
+	case len(c.Nodes) == 0 && b.meant("node"):
 	case len(c.Nodes) == 0:
 		l.errorAt(b.def, fmt.Sprintf("Cluster %q has no node", c.Name), "Add: node \"node1\" {\n  host = \"10.0.0.1\"\n  role = \"primary\"\n}")
 	case len(primaries) == 0 && !unknown:
@@ -81,7 +82,7 @@ func (l *loader) checkUpstreams(c *Cluster) {
 		case c.Node(n.Upstream) == nil:
 			others := slices.DeleteFunc(slices.Clone(names), func(s string) bool { return s == n.Name })
 			d.node.wrong("upstream", fmt.Sprintf("No node %q in cluster %q", n.Upstream, c.Name),
-				joinSentences(didYouMean(n.Upstream, others), "Without the argument a standby streams from the primary."))
+				didYouMean(n.Upstream, others, "Without the argument a standby streams from the primary."))
 		}
 	}
 }
@@ -132,7 +133,7 @@ func (l *loader) checkReachable(n *Node) {
 			}
 		}
 	default:
-		if !d.node.has("host") {
+		if !d.node.has("host") && !d.node.meant("host") {
 			l.errorAt(d.node.def, fmt.Sprintf("Node %q has no host", n.Name),
 				"Write for example host = \"10.0.0.1\", or for a node on this machine: connection { type = \"local\" }")
 		}

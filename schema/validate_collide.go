@@ -59,6 +59,10 @@ func (l *loader) collide(seen map[string]*Node, key string, n *Node, arg, what, 
 	if n.Connection.Type == connectionLocal {
 		where = "on this machine"
 	}
-	l.errorAt(l.decls.nodes[n].place(arg), fmt.Sprintf("Nodes %q and %q share %s %s", other.Name, n.Name, what, where),
-		fmt.Sprintf("Node %q is declared at %s. %s", other.Name, other.Range, instead))
+	first, second := l.decls.nodes[other], l.decls.nodes[n]
+	summary := fmt.Sprintf("Nodes %q and %q share %s %s", other.Name, n.Name, what, where)
+	if first.cluster != second.cluster {
+		summary = fmt.Sprintf("Node %q of cluster %q and node %q of cluster %q share %s %s", other.Name, first.cluster.label(), n.Name, second.cluster.label(), what, where)
+	}
+	l.errorAt(second.place(arg), summary, fmt.Sprintf("Node %q is declared at %s. %s", other.Name, other.Range, instead))
 }

@@ -23,7 +23,7 @@ func (l *loader) checkSettings(c *Cluster) {
 					"After a crash of the host the data may be damaged beyond repair, on the standbys and in backups too. Remove it unless the data can be thrown away.")
 			}
 		}
-		if v := strings.TrimSpace(p["listen_addresses"]); standbys && n.Connection.Type != connectionLocal {
+		if v := strings.TrimSpace(p["listen_addresses"]); n.Connection.Type != connectionLocal && downstream(c, n) > 0 {
 			if _, set := p["listen_addresses"]; set && onlyLoopback(v) {
 				l.warnAt(l.parameterPlace(n, "listen_addresses"), fmt.Sprintf("Node %q listens on this host alone", n.Name),
 					"No standby on another host can stream from it. Add the node's address, or write \"*\".")
@@ -36,13 +36,13 @@ func (l *loader) checkSettings(c *Cluster) {
 // refuseMinimal refuses settings without which nothing can stream or be archived
 // (PostgreSQL manual, "Write Ahead Log" and "Replication" settings).
 func (l *loader) refuseMinimal(n *Node, c *Cluster, standbys bool) {
-	why := "It has standbys"
+	why := "It has standbys, which take"
 	if !standbys {
-		why = "It archives WAL"
+		why = "It archives WAL, which takes"
 	}
 	if strings.EqualFold(n.Parameters["wal_level"], "minimal") {
 		l.errorAt(l.parameterPlace(n, "wal_level"), fmt.Sprintf("wal_level = minimal is not enough for cluster %q", c.Name),
-			why+", which takes \"replica\" or \"logical\". Remove the parameter: \"replica\" is PostgreSQL's default.")
+			why+" \"replica\" or \"logical\". Remove the parameter: \"replica\" is PostgreSQL's default.")
 	}
 	if v, ok := n.Parameters["hot_standby"]; ok && standbys && isOff(v) {
 		l.errorAt(l.parameterPlace(n, "hot_standby"), "hot_standby cannot be off",
@@ -57,17 +57,22 @@ func (l *loader) refuseMinimal(n *Node, c *Cluster, standbys bool) {
 // checkSenders wants enough WAL senders and slots at every node that others
 // stream from, also while one of them is built anew: pg_basebackup takes two.
 func (l *loader) checkSenders(c *Cluster, n *Node) {
+	down := downstream(c, n)
+	if down == 0 {
+		return
+	}
+	l.atLeast(n, "max_wal_senders", down+1, 10, fmt.Sprintf("Nodes that stream from %q: %d; building one of them anew takes one more", n.Name, down))
+	l.atLeast(n, "max_replication_slots", down, 10, fmt.Sprintf("Nodes that stream from %q: %d, each by a slot of its own", n.Name, down))
+}
+
+func downstream(c *Cluster, n *Node) int {
 	down := 0
 	for _, other := range c.Nodes {
 		if other.Upstream == n.Name && other != n {
 			down++
 		}
 	}
-	if down == 0 {
-		return
-	}
-	l.atLeast(n, "max_wal_senders", down+1, 10, fmt.Sprintf("%d of the nodes stream from %q, and building one of them anew takes one more", down, n.Name))
-	l.atLeast(n, "max_replication_slots", down, 10, fmt.Sprintf("%d of the nodes stream from %q, each by a slot of its own", down, n.Name))
+	return down
 }
 
 func (l *loader) atLeast(n *Node, name string, need, otherwise int, why string) {
@@ -112,13 +117,8 @@ func (l *loader) checkStandbyLimits(c *Cluster) {
 func (l *loader) parameterPlace(n *Node, name string) hcl.Range {
 	d := l.decls.nodes[n]
 	for _, b := range []*block{d.node, d.cluster} {
-		if b.attrs["parameters"] == nil {
-			continue
-		}
-		for key, place := range b.keyPlaces("parameters") {
-			if strings.EqualFold(key, name) {
-				return place
-			}
+		if place, ok := b.keyPlaces("parameters")[name]; ok {
+			return place
 		}
 	}
 	return d.place("parameters")

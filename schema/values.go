@@ -142,14 +142,22 @@ func (b *block) oneOf(name string, words ...string) string {
 	if s == "" || slices.Contains(words, s) {
 		return s
 	}
-	b.wrong(name, fmt.Sprintf("%q is not a %s", s, name),
-		joinSentences(suggestion(s, words), "Write "+listed(words, "or")+"."))
+	b.wrong(name, fmt.Sprintf("%q cannot be %q", name, s),
+		joinSentences(suggestion(or(synonym(s), s), words), "Write "+listed(words, "or")+"."))
 	return ""
 }
 
-func suggestion(name string, words []string) string {
-	if n := nearest(name, words); n != "" {
-		return fmt.Sprintf("Did you mean %q?", n)
+// synonym is PostgreSQL's own word for what other systems say.
+func synonym(word string) string {
+	switch strings.ToLower(word) {
+	case "master", "leader", "main":
+		return "primary"
+	case "slave", "replica", "secondary", "follower":
+		return "standby"
+	case "gz":
+		return "gzip"
+	case "zst":
+		return "zstd"
 	}
 	return ""
 }
@@ -161,13 +169,26 @@ func (b *block) absPath(name string) string {
 	case s == "":
 		return ""
 	case !strings.HasPrefix(s, "/"):
-		b.wrong(name, fmt.Sprintf("%q is not an absolute path", name), fmt.Sprintf("It is a path on the node and starts with a slash: write for example %q.", "/"+strings.TrimLeft(strings.TrimPrefix(s, "./"), "~/")))
+		b.wrong(name, fmt.Sprintf("%q is not an absolute path", name), fmt.Sprintf("It is a path on the node and starts with a slash: write for example %q.", examplePath(name)))
 		return ""
 	case hasDotDot(s):
 		b.wrong(name, fmt.Sprintf("%q has \"..\" in it", name), "Write the path as it really is.")
 		return ""
 	}
 	return cleanPath(s)
+}
+
+func examplePath(argument string) string {
+	p := DefaultPaths("debian", NewestVersion)
+	switch argument {
+	case "data_dir":
+		return p.DataDir
+	case "config_dir":
+		return p.ConfigDir
+	case "bin_dir":
+		return p.BinDir
+	}
+	return "/var/lib/postgresql/.ssh/id_ed25519"
 }
 
 // secret reads a sensitive text. Its value is kept out of every message.

@@ -40,13 +40,13 @@ func (l *loader) evaluateVariables(blocks []*block) {
 	for _, name := range sortedKeys(l.opts.Vars) {
 		if !declared[name] {
 			l.report(SeverityError, nil, fmt.Sprintf("-var sets %q, which no file declares", name),
-				joinSentences(didYouMean(name, names), fmt.Sprintf("Declare it with: variable %q {}", name)))
+				didYouMean(name, names, fmt.Sprintf("Declare it with: variable %q {}", name)))
 		}
 	}
 	for _, name := range sortedKeys(fromFiles) {
 		if !declared[name] {
 			l.report(SeverityWarning, fromFiles[name].at, fmt.Sprintf("No variable %q is declared", name),
-				joinSentences(didYouMean(name, names), "The value is not used."))
+				joinSentences(suggestion(name, names), "The value is not used."))
 		}
 	}
 }
@@ -136,6 +136,9 @@ func (l *loader) givenValue(b *block, fromFile given, want cty.Type) (v cty.Valu
 	if a := b.attrs["default"]; a != nil {
 		v, ok = l.eval(a.Expr)
 		return v, a.Expr.Range().Ptr(), ok
+	}
+	if b.meant("default") {
+		return cty.DynamicVal, place, false
 	}
 	l.errorAt(b.labelRange(), fmt.Sprintf("Variable %q has no value", name),
 		fmt.Sprintf("Give one with -var %s=VALUE, in a file named by -var-file, in the environment variable %s%s, or write a default.", name, EnvPrefix, name))

@@ -1,0 +1,10 @@
+cluster "main" {
+  version = 17
+  node "a" {
+    host = "10.0.0.1"
+    role = "primary"
+  }
+  replication {
+    password = env("REPLICATION_PASSWORD")
+  }
+}

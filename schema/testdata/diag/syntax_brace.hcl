@@ -1,0 +1,6 @@
+cluster "main" {
+  version = 17
+  node "a" {
+    host = "10.0.0.1"
+    role = "primary"
+}

@@ -1,0 +1,4 @@
+cluster "main" {
+  version 17
+  port: 5432
+}

@@ -1,0 +1,1 @@
+cluster "main" { version = 17 port = 5432 }

@@ -1,0 +1,5 @@
+cluster "main" {
+  replication {
+    password = "hunter2-hunter2
+  }
+}

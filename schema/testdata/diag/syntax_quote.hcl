@@ -1,0 +1,5 @@
+cluster "main" {
+  version  = 17
+  data_dir = "/srv
+  port     = 5432
+}

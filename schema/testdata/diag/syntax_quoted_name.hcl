@@ -1,0 +1,6 @@
+"cluster" "main" {
+  version = 17
+}
+cluster "main" {
+  "version" = 17
+}
