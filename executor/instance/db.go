@@ -39,6 +39,7 @@ type Target struct {
 	Owner        string // operating system user, and role of the same name
 	BinDir       string // where psql lies; "" looks in PATH
 	LoginIsOwner bool   // the connection to the host runs as Owner, so the socket serves it by peer authentication
+	DirectOnly   bool   // with LoginIsOwner: fail, rather than run psql, when the socket cannot be reached
 }
 
 // Error is what a server answered to a statement or to a connection attempt. The
@@ -61,8 +62,10 @@ func (e *Error) Error() string {
 func (e *Error) Starting() bool { return e.Code == "57P03" }
 
 // Open connects to a server through the unix socket of its host: over the
-// connection's own forwarding where the login user is the owner, through psql
-// run as the owner elsewhere. The errors are *Error, or those of package remote.
+// connection's own forwarding where the login user is the owner, through psql run
+// as the owner elsewhere, or where the sshd forwards no sockets. psql connects anew
+// for each call, so a server that is not there may show with the first one only.
+// The errors are *Error, or those of package remote.
 func Open(ctx context.Context, h remote.Host, t Target) (DB, error) {
 	if !t.LoginIsOwner {
 		return &psql{h, t}, nil
@@ -77,13 +80,20 @@ func Open(ctx context.Context, h remote.Host, t Target) (DB, error) {
 	cfg.RuntimeParams = map[string]string{"application_name": "pg_manage"}
 	cfg.ConnectTimeout = ConnectTimeout
 	cfg.LookupFunc = func(context.Context, string) ([]string, error) { return []string{t.SocketDir}, nil }
+	dialed := false
 	cfg.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return h.Dial(ctx, "unix", path.Join(t.SocketDir, ".s.PGSQL."+strconv.Itoa(t.Port)))
+		c, err := h.Dial(ctx, "unix", path.Join(t.SocketDir, ".s.PGSQL."+strconv.Itoa(t.Port)))
+		dialed = err == nil
+		return c, err
 	}
 	// A forwarded socket knows no deadlines: closing it is what ends a wait.
 	cfg.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler { return closer{c} }
 	conn, err := await(ctx, func() (*pgconn.PgConn, error) { return pgconn.ConnectConfig(ctx, cfg) })
 	if err != nil {
+		var lost *remote.ConnectError
+		if ctx.Err() == nil && !dialed && !t.DirectOnly && !errors.As(err, &lost) {
+			return &psql{h, t}, nil
+		}
 		return nil, serverError(h, err)
 	}
 	return &direct{h, conn}, nil

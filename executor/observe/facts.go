@@ -34,7 +34,7 @@ func facts(s *sections, canRoot bool, c *schema.Cluster, n *schema.Node) *planne
 		return f
 	}
 	for _, what := range []string{"unreadable", "hidden"} {
-		if p := s.get(what); p != "" {
+		if p := s.get(what); p != "" && s.get("data") != string(planner.DataUnknown) { // which tells the same
 			f.Unreachable = fmt.Sprintf("%s may not look into %s: give it to that user, or change its mode", owner(n), p)
 			return f
 		}

@@ -151,7 +151,7 @@ func (p *probe) startEarly(ctx context.Context) <-chan asked {
 		dir = defaultSocket
 	}
 	out := make(chan asked, 1)
-	go func() { out <- p.ask(ctx, instance.Target{SocketDir: dir, Port: p.n.Port}) }()
+	go func() { out <- p.ask(ctx, instance.Target{SocketDir: dir, Port: p.n.Port, DirectOnly: true}) }()
 	return out
 }
 
@@ -173,17 +173,12 @@ func (p *probe) ask(ctx context.Context, t instance.Target) asked {
 // serverFacts takes the answer of the server that runs on the data directory, and of no other.
 func (p *probe) serverFacts(ctx context.Context, s *sections, early <-chan asked, f *planner.NodeFacts) {
 	var got asked
-	switch {
-	case early == nil:
+	if early == nil {
 		got = fromScript(s)
-	default:
-		got = <-early
-		t := got.target
-		if t.SocketDir != f.Paths.SocketDir || t.Port != f.Server.Port {
-			got = p.ask(ctx, instance.Target{SocketDir: f.Paths.SocketDir, Port: f.Server.Port, BinDir: f.Paths.BinDir})
-		}
+	} else if got = <-early; !got.final(f) {
+		got = p.ask(ctx, instance.Target{SocketDir: f.Paths.SocketDir, Port: f.Server.Port, BinDir: f.Paths.BinDir})
 	}
-	if got.err == nil && got.answer.PostmasterPID != "" && strings.TrimPrefix(got.answer.PostmasterPID, "-") != strconv.Itoa(f.Server.PID) {
+	if got.err == nil && !got.from(f.Server.PID) {
 		got.err = fmt.Errorf("another server (pid %s) answers at its socket", got.answer.PostmasterPID)
 	}
 	if got.err != nil {
@@ -198,6 +193,20 @@ func (p *probe) serverFacts(ctx context.Context, s *sections, early <-chan asked
 	if f.Server.Archiver != nil {
 		f.Server.Archiver.Ready, _ = strconv.Atoi(ready)
 	}
+}
+
+// from says that the postmaster with this pid gave the answer.
+func (a asked) from(pid int) bool {
+	return strings.TrimPrefix(a.answer.PostmasterPID, "-") == strconv.Itoa(pid)
+}
+
+// final says that asking the server of these facts again would tell no more.
+func (a asked) final(f *planner.NodeFacts) bool {
+	var refused *instance.Error
+	if errors.As(a.err, &refused) {
+		return a.target.SocketDir == f.Paths.SocketDir && a.target.Port == f.Server.Port
+	}
+	return a.err == nil && a.from(f.Server.PID)
 }
 
 // fromScript is the answer that psql gave within the script.

@@ -1,6 +1,9 @@
 package observe
 
 import (
+	"context"
+	"errors"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -25,10 +28,39 @@ func declare(t testing.TB, s *server, name string) (*schema.Cluster, *schema.Nod
 	return c, n
 }
 
-func look(t testing.TB, c *schema.Cluster, n *schema.Node) *planner.NodeFacts {
+// asOwner is this machine as one sees it who logs in as the owner of the instance.
+type asOwner struct {
+	remote.Host
+	owner string
+	dial  func() error // refuses, when set
+}
+
+func (h *asOwner) LoginUser() string { return h.owner }
+
+func (h *asOwner) Run(ctx context.Context, cmd remote.Command) (remote.Result, error) {
+	if h.dial == nil && strings.Contains(strings.Join(cmd.Args, " "), "psql") {
+		return remote.Result{}, errors.New("psql was run where the socket serves")
+	}
+	cmd.As = h.owner
+	return h.Host.Run(ctx, cmd)
+}
+
+func (h *asOwner) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if h.dial != nil {
+		return nil, h.dial()
+	}
+	return h.Host.Dial(ctx, network, address)
+}
+
+func local(t testing.TB) remote.Host {
 	t.Helper()
-	h := remote.NewLocal(n.Name)
-	defer func() { _ = h.Close() }()
+	h := remote.NewLocal("here")
+	t.Cleanup(func() { _ = h.Close() })
+	return h
+}
+
+func look(t testing.TB, h remote.Host, c *schema.Cluster, n *schema.Node) *planner.NodeFacts {
+	t.Helper()
 	f := Node(t.Context(), h, c, n, Options{})
 	if f.Unreachable != "" {
 		t.Fatalf("unreachable: %s", f.Unreachable)
@@ -48,6 +80,14 @@ func eventually(t testing.TB, what string, ok func() bool) {
 }
 
 func TestPrimaryAndStandby(t *testing.T) {
+	t.Run("through psql", func(t *testing.T) { primaryAndStandby(t, local(t)) })
+	t.Run("through the socket", func(t *testing.T) { primaryAndStandby(t, &asOwner{Host: local(t), owner: me(t)}) })
+	t.Run("no forwarding", func(t *testing.T) {
+		primaryAndStandby(t, &asOwner{Host: local(t), owner: me(t), dial: func() error { return errors.New("forwarding is off") }})
+	})
+}
+
+func primaryAndStandby(t *testing.T, h remote.Host) {
 	dir := place(t)
 	p := newPrimary(t, dir)
 	p.sql(t, `SET password_encryption = 'scram-sha-256'; CREATE ROLE "repl'icator" LOGIN REPLICATION PASSWORD E's3:c\\ret\''`)
@@ -55,7 +95,7 @@ func TestPrimaryAndStandby(t *testing.T) {
 	c, n := declare(t, p, "one")
 	c2, n2 := declare(t, s, "two")
 
-	f := look(t, c, n)
+	f := look(t, h, c, n)
 	if !f.Server.Running || !f.Server.Accepting || f.Server.Port != p.port || f.Server.PID == 0 || f.Server.InRecovery {
 		t.Fatalf("primary: %+v", f.Server)
 	}
@@ -88,10 +128,10 @@ func TestPrimaryAndStandby(t *testing.T) {
 	}
 
 	eventually(t, "the standby streams", func() bool {
-		r := look(t, c2, n2).Server.Receiver
+		r := look(t, h, c2, n2).Server.Receiver
 		return r != nil && r.Status == "streaming"
 	})
-	g := look(t, c2, n2)
+	g := look(t, h, c2, n2)
 	if !g.Server.InRecovery || !g.Data.StandbySignal || g.Server.ReplayLSN == 0 || g.Server.Receiver.Slot != "pg_manage_two" ||
 		g.Server.Receiver.SenderPort != p.port || g.Server.Timeline != 1 || g.Data.SystemIdentifier != f.Data.SystemIdentifier {
 		t.Errorf("standby: %+v %+v %+v", g.Server, g.Server.Receiver, g.Data)
@@ -100,7 +140,7 @@ func TestPrimaryAndStandby(t *testing.T) {
 		t.Errorf("auto.conf: %v", g.Server.AutoConf)
 	}
 	eventually(t, "the primary shows its sender", func() bool {
-		f = look(t, c, n)
+		f = look(t, h, c, n)
 		return len(f.Server.Senders) == 1 && f.Server.Senders[0].State == "streaming"
 	})
 
@@ -108,7 +148,7 @@ func TestPrimaryAndStandby(t *testing.T) {
 	p.sql(t, "ALTER SYSTEM SET max_connections = 77")
 	p.sql(t, "SELECT pg_reload_conf()")
 	eventually(t, "the change is pending", func() bool {
-		f = look(t, c, n)
+		f = look(t, h, c, n)
 		return len(f.Server.PendingRestart) == 1
 	})
 	if f.Server.PendingRestart[0] != "max_connections" || f.Server.ReplicationRole.PasswordMatches || f.Server.AutoConf["max_connections"] != "77" {
@@ -116,12 +156,12 @@ func TestPrimaryAndStandby(t *testing.T) {
 	}
 
 	s.stop(t)
-	g = look(t, c2, n2)
+	g = look(t, h, c2, n2)
 	if g.Server.Running || g.Data.ControlState != "shut down in recovery" || g.Server.PortTaken != "" {
 		t.Errorf("stopped standby: %+v %+v", g.Server, g.Data)
 	}
 	n2.Port = p.port
-	if g = look(t, c2, n2); !strings.Contains(g.Server.PortTaken, p.data) {
+	if g = look(t, h, c2, n2); !strings.Contains(g.Server.PortTaken, p.data) {
 		t.Errorf("port taken: %q", g.Server.PortTaken)
 	}
 }
