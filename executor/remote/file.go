@@ -105,9 +105,7 @@ func ReadFile(ctx context.Context, h Host, file, as string) ([]byte, error) {
 // the temporary name, $3 the directory, $4 the mode, $5 nonempty to make directories.
 // The file appears whole, with its mode, and durable, or not at all. The checksum goes
 // through the input because a hash of a secret in a process list can be guessed at.
-const writeScript = `t=$2
-fail() { s=$?; rm -f "$t"; exit "${1:-$s}"; }
-[ -z "$5" ] || mkdir -p "$3" || exit
+const writeScript = failScript + `[ -z "$5" ] || mkdir -p "$3" || exit
 IFS= read -r sum || exit 74
 set -C
 : >"$t" || exit
@@ -115,6 +113,12 @@ set +C
 cat >"$t" || fail
 [ "$(sha256sum <"$t")" = "$sum  -" ] || fail 74
 ` + publishScript
+
+// failScript leaves no temporary file behind, whatever ends the script.
+const failScript = `t=$2
+fail() { s=$?; rm -f "$t"; exit "${1:-$s}"; }
+trap 'fail 1' HUP INT TERM
+`
 
 const publishScript = `chmod "$4" "$t" || fail
 sync "$t" || fail

@@ -140,3 +140,16 @@ func dial(t testing.TB, o remote.Options) remote.Host {
 	t.Cleanup(func() { h.Close() })
 	return h
 }
+
+func publicKey(t testing.TB, file string) ssh.PublicKey {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, _, _, _, err := ssh.ParseAuthorizedKey(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}

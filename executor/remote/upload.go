@@ -17,9 +17,7 @@ const uploadInline = 64 << 10
 
 // receiveScript unpacks its input to the temporary name and tells the checksum of what
 // is on disk. gzip notices an input that ends early. $1 to $5 are as in writeScript.
-const receiveScript = `t=$2
-fail() { s=$?; rm -f "$t"; exit "${1:-$s}"; }
-[ -z "$5" ] || mkdir -p "$3" || exit
+const receiveScript = failScript + `[ -z "$5" ] || mkdir -p "$3" || exit
 set -C
 : >"$t" || exit
 set +C
@@ -27,9 +25,7 @@ gzip -dc >"$t" || fail
 sha256sum <"$t" || fail
 `
 
-const finishScript = `t=$2
-fail() { s=$?; rm -f "$t"; exit "${1:-$s}"; }
-` + publishScript
+const finishScript = failScript + publishScript
 
 // Upload is WriteFile for a stream of any length, packed with gzip on its way. The file
 // is put in its place only after its checksum, computed at the other end, is right.

@@ -40,17 +40,17 @@ export HOME USER LOGNAME PATH
 
 // leashScript runs "$@" in a session of its own and reads the input that the other
 // end holds open. When that ends, or no heartbeat came for %[1]d seconds, the
-// command gets SIGTERM and ten seconds later SIGKILL. The watcher keeps none of the
-// command's outputs open.
+// command gets SIGTERM and ten seconds later SIGKILL, also those of its children that
+// outlive it. The watcher keeps none of the command's outputs open.
 const leashScript = `exec 3<&0 </dev/null
 setsid "$@" 3<&- &
 c=$!
 (
 	trap - TERM
 	while b=$(timeout %[1]d head -c 1 <&3) && [ -n "$b" ]; do :; done
+	trap '' TERM
 	kill -s TERM -- "-$c" || kill -s TERM "$c"
-	i=0
-	while [ $i -lt 100 ] && kill -s 0 -- "-$c"; do sleep 0.1; i=$((i+1)); done
+	sleep 10
 	kill -s KILL -- "-$c"
 ) >/dev/null 2>&1 &
 w=$!

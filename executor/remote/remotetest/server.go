@@ -274,12 +274,16 @@ func (s *Server) serve(conn net.Conn) {
 			return nil, errors.New("unknown key")
 		},
 	}
+	config.AuthLogCallback = func(_ ssh.ConnMetadata, method string, err error) {
+		if method == "publickey" && err == nil {
+			s.handshakes.Add(1) // before the client hears of it
+		}
+	}
 	config.AddHostKey(s.HostSigner())
 	sc, chans, reqs, err := ssh.NewServerConn(conn, config)
 	if err != nil {
 		return
 	}
-	s.handshakes.Add(1)
 	go ssh.DiscardRequests(reqs)
 	var here sync.WaitGroup
 	var open atomic.Int64
