@@ -68,20 +68,19 @@ func (l *loader) local(name string) {
 		return
 	}
 	l.names.visiting = append(l.names.visiting, name)
+	needed := map[string]cty.Value{}
 	for _, t := range attr.Expr.Variables() {
-		if dep, ok := member(t); ok && t.RootName() == "local" {
-			if _, known := l.names.exprs[dep]; known {
-				l.local(dep)
-			}
+		if dep, ok := member(t); ok && t.RootName() == "local" && l.names.exprs[dep] != nil {
+			l.local(dep)
+			needed[dep] = l.names.locals[dep]
 		}
 	}
 	l.names.visiting = l.names.visiting[:len(l.names.visiting)-1]
 	if _, done := l.names.locals[name]; done { // it was part of a circle
 		return
 	}
-	l.ctx.Variables["local"] = cty.ObjectVal(l.names.locals)
-	v, _ := l.eval(attr.Expr)
-	l.names.locals[name] = v
+	l.ctx.Variables["local"] = cty.ObjectVal(needed)
+	l.names.locals[name], _ = l.eval(attr.Expr)
 }
 
 // member is the name after the first dot of var.NAME or local.NAME.
