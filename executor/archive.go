@@ -1,0 +1,46 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"pg_manage/executor/remote"
+)
+
+// hook runs our program on the node with a configuration of the archive. Its own
+// message is the error.
+func (w *work) hook(ctx context.Context, config string, args ...string) (remote.Result, error) {
+	in := w.in
+	cmd := remote.Command{
+		Args: append([]string{path.Join(in.Tool, "pg_manage"), "hook", "--config", config}, args...),
+		As:   in.Owner,
+	}
+	res, err := in.Host.Run(ctx, cmd)
+	var failed *remote.CommandError
+	if errors.As(err, &failed) {
+		if text := strings.TrimSpace(failed.Stderr); text != "" {
+			return res, &hookError{fmt.Sprintf("%s: %s", in.Host.Name(), text), err}
+		}
+	}
+	return res, err
+}
+
+// createArchive makes the archive of the cluster at the target, with the identity
+// that the node's control file has.
+func (w *work) createArchive(ctx context.Context) error {
+	_, err := w.hook(ctx, path.Join(w.in.State, "hook.json"), "init")
+	return err
+}
+
+// checkArchive sends one WAL segment through the archive.
+func (w *work) checkArchive(ctx context.Context) error {
+	segment, err := w.in.CheckArchive(ctx, w.env.Wait.Poll, w.env.Wait.Archive)
+	if err != nil {
+		return err
+	}
+	w.notice(w.step, "WAL segment %s is in the archive", segment)
+	return nil
+}

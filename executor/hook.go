@@ -1,0 +1,39 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"path"
+
+	"pg_manage/executor/remote"
+	"pg_manage/planner"
+)
+
+// hookConfig writes hook.json, after the node has shown that it can use the target
+// with it: a way that does not work never takes the place of one that does.
+func (w *work) hookConfig(ctx context.Context, d planner.HookConfigDetail) error {
+	in := w.in
+	file := path.Join(in.State, "hook.json")
+	temp := file + ".new"
+	options := remote.FileOptions{Mode: 0o600, As: in.Owner, MkDir: true}
+	if err := remote.WriteFile(ctx, in.Host, temp, []byte(d.Config.Encode()), options); err != nil {
+		return err
+	}
+	if _, err := w.hook(ctx, temp, "check"); err != nil {
+		return errors.Join(err, remote.Remove(context.WithoutCancel(ctx), in.Host, temp, in.Owner))
+	}
+	_, err := in.Host.Run(ctx, remote.Command{Args: []string{"mv", "-fT", "--", temp, file}, As: in.Owner})
+	if err == nil {
+		_, err = in.Host.Run(ctx, remote.Command{Args: []string{"sync", "--", in.State}, As: in.Owner})
+	}
+	return err
+}
+
+// hookError is what our program on the node said, for a person to act on.
+type hookError struct {
+	text string
+	err  error
+}
+
+func (e *hookError) Error() string { return e.text }
+func (e *hookError) Unwrap() error { return e.err }

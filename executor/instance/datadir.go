@@ -1,0 +1,110 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"pg_manage/executor/remote"
+)
+
+// errRunning is a data directory that a live server uses.
+var errRunning = errors.New("a server is running on the data directory")
+
+// emptyDir looks at the data directory: present says that it is there and empty, mount
+// that it is a mount point, which no rename can replace. Anything in it is an error.
+func (i *Instance) emptyDir(ctx context.Context) (present, mount bool, err error) {
+	const text = `d=$1
+if [ ! -e "$d" ] && [ ! -L "$d" ]; then echo absent; exit; fi
+[ -d "$d" ] || { echo "$d is no directory" >&2; exit 1; }
+for f in "$d"/* "$d"/.[!.]* "$d"/..?*; do
+	[ -e "$f" ] || [ -L "$f" ] || continue
+	case $f in */lost+found | */.pg_manage-building) continue ;; esac
+	echo "$d is not empty: it holds ${f##*/}" >&2
+	exit 1
+done
+a=$(stat -c %d -- "$d") && b=$(stat -c %d -- "$d/..") || exit
+if [ -L "$d" ] || [ "$a" != "$b" ] || mountpoint -q -- "$d"; then echo mount; else echo empty; fi
+`
+	res, err := i.script(ctx, "look at the data directory", text, i.DataDir)
+	if err != nil {
+		return false, false, err
+	}
+	switch strings.TrimSpace(string(res.Stdout)) {
+	case "empty":
+		return true, false, nil
+	case "mount":
+		return true, true, nil
+	}
+	return false, false, nil
+}
+
+// removeLeftover deletes what an interrupted initdb or pg_basebackup of ours left
+// beside the data directory. Anything that does not look like that is left alone.
+func (i *Instance) removeLeftover(ctx context.Context) error {
+	const text = `d=$1
+[ -e "$d" ] || [ -L "$d" ] || exit 0
+case $d in *.pg_manage-building) ;; *) exit 1 ;; esac
+[ -d "$d" ] && [ ! -L "$d" ] && [ -O "$d" ] || { echo "$d is in the way, and not a directory of the owner: move it away by hand" >&2; exit 1; }
+if [ -f "$d/postmaster.pid" ]; then
+	IFS= read -r pid <"$d/postmaster.pid"
+	if kill -0 "$pid" 2>/dev/null; then echo "$d is in the way, and a server may be running on it (pid $pid)" >&2; exit 1; fi
+fi
+for f in "$d"/* "$d"/.[!.]*; do
+	[ -e "$f" ] || [ -L "$f" ] || continue
+	case ${f##*/} in
+	PG_VERSION | base | global | pg_* | postgresql*.conf | backup_label* | backup_manifest* | tablespace_map* | standby.signal | current_logfiles* | log | server.crt | server.key | root.crt | postmaster.opts | .*) ;;
+	*) [ -f "$d/PG_VERSION" ] || [ -d "$d/pg_wal" ] || { echo "$d is in the way, and holds ${f##*/}, which no interrupted copy leaves: move it away by hand" >&2; exit 1; } ;;
+	esac
+done
+rm -rf -- "$d"
+`
+	if _, err := i.script(ctx, "clear away an interrupted copy", text, i.building()); err != nil {
+		return fmt.Errorf("clear away what an interrupted run left: %w", err)
+	}
+	return nil
+}
+
+// refuseRunning fails when postmaster.pid names a live process of the data directory.
+func (i *Instance) refuseRunning(ctx context.Context) error {
+	const text = `f=$1/postmaster.pid
+[ -e "$f" ] || exit 0
+IFS= read -r pid <"$f" || exit 3
+case $pid in -*) pid=${pid#-} ;; esac
+[ -n "$pid" ] || exit 3
+kill -0 "$pid" 2>/dev/null || exit 0
+cwd=$(readlink "/proc/$pid/cwd") || exit 3
+[ "$cwd" = "$(cd "$1" && pwd -P)" ] && exit 3
+exit 0
+`
+	_, err := i.script(ctx, "is a server running on the data directory", text, i.DataDir)
+	var failed *remote.CommandError
+	if errors.As(err, &failed) && failed.Status == 3 {
+		return fmt.Errorf("%s: %s: %w: stop it first, if it is not needed", i.Host.Name(), i.DataDir, errRunning)
+	}
+	return err
+}
+
+// swap puts the finished directory into the place of the data directory. What was
+// there is removed when it was an empty directory, and renamed to aside otherwise.
+func (i *Instance) swap(ctx context.Context, empty bool, aside string) error {
+	if err := i.refuseRunning(ctx); err != nil {
+		return err
+	}
+	data := strings.TrimRight(i.DataDir, "/")
+	switch {
+	case empty:
+		if _, err := i.run(ctx, "rmdir", "--", data); err != nil {
+			return fmt.Errorf("make room for the new data directory: %w", err)
+		}
+	case aside != "":
+		if err := remote.Rename(ctx, i.Host, data, aside, i.Owner); err != nil {
+			return fmt.Errorf("move the old data directory aside: %w", err)
+		}
+	}
+	if err := remote.Rename(ctx, i.Host, i.building(), data, i.Owner); err != nil {
+		return fmt.Errorf("put the new data directory into its place (it is whole, at %s): %w", i.building(), err)
+	}
+	return nil
+}
