@@ -1,0 +1,90 @@
+// Package repo opens backup targets: it finds the storage driver of a target's URL.
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+
+	"pg_manage/executor/remote"
+	"pg_manage/executor/repo/posix"
+	"pg_manage/executor/repo/sftp"
+	"pg_manage/executor/repo/storage"
+)
+
+// Target is where a backup target lies and how it is reached from a node.
+type Target struct {
+	Name         string   `json:"name"`
+	Scheme       string   `json:"scheme"` // file, nfs, cifs or ssh
+	User         string   `json:"user,omitempty"`
+	Host         string   `json:"host,omitempty"`
+	Port         int      `json:"port,omitempty"` // 0 leaves it to ssh_config
+	Path         string   `json:"path"`
+	ArchiveDir   string   `json:"archive_dir"`             // below Path
+	HostKeys     []string `json:"host_keys,omitempty"`     // public keys that the host may show, beside those of known_hosts
+	IdentityFile string   `json:"identity_file,omitempty"` // private key to log in with, before all others
+}
+
+// String is the target's URL.
+func (t Target) String() string {
+	host := t.Host
+	if t.User != "" {
+		host = t.User + "@" + host
+	}
+	if t.Port != 0 {
+		host = strings.TrimSuffix(host, t.Host) + net.JoinHostPort(t.Host, strconv.Itoa(t.Port))
+	}
+	return t.Scheme + "://" + host + "/" + strings.TrimPrefix(t.Path, "/")
+}
+
+// Open connects to a target. The errors of remote.Dial pass through it, so that a
+// refused login (*remote.AuthError) or host key (*remote.HostKeyError) can be told apart.
+func Open(ctx context.Context, t Target) (storage.Driver, error) {
+	switch t.Scheme {
+	case "file", "nfs", "cifs":
+		return posix.New(t.String(), t.Scheme, t.Path)
+	case "ssh":
+		return openSSH(ctx, t)
+	}
+	return nil, fmt.Errorf("target %q: WAL cannot be kept at %s:// targets: use file, nfs, cifs or ssh", t.Name, t.Scheme)
+}
+
+func openSSH(ctx context.Context, t Target) (storage.Driver, error) {
+	h, err := remote.Dial(ctx, remote.Options{
+		Name: "target " + t.Name, Host: t.Host, User: t.User, Port: t.Port,
+		IdentityFile: t.IdentityFile, HostKeys: t.HostKeys,
+	})
+	if err != nil {
+		return nil, err
+	}
+	rw, err := remote.Subsystem(ctx, h, "sftp")
+	if err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	d, err := sftp.New(ctx, rw, sftp.Options{
+		Label: t.String(), Root: t.Path, Close: h.Close,
+		SyncDir: func(ctx context.Context, dir string) error { return syncDir(ctx, h, dir) },
+	})
+	if err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	return d, nil
+}
+
+// syncDir runs sync(1) on a directory. A login without a shell (an SFTP-only account)
+// refuses the command, prints something else or ends it with a status of its own; only
+// a sync that ran and says that it failed is an error.
+func syncDir(ctx context.Context, h remote.Host, dir string) error {
+	res, err := h.Run(ctx, remote.Command{Args: []string{"sync", "--", dir}})
+	var lost *remote.LostError
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil, errors.As(err, &lost), strings.HasPrefix(string(res.Stderr), "sync:"):
+		return err
+	}
+	return sftp.ErrNoShell
+}

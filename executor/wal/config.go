@@ -1,0 +1,171 @@
+package wal
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"pg_manage/executor/repo"
+	"pg_manage/schema/postgres"
+)
+
+// ConfigVersion is the version of the form of hook.json that this package reads.
+const ConfigVersion = 1
+
+// Config is hook.json: which instance it is for, and where its WAL goes. It lies
+// outside the data directory, so that a copy of the data doesn't take it along.
+type Config struct {
+	Version     int         `json:"version"`
+	Cluster     string      `json:"cluster"`
+	Node        string      `json:"node"`
+	DataDir     string      `json:"data_dir"`
+	Target      repo.Target `json:"target"`
+	Compression string      `json:"compression"` // "zstd", also when empty
+	LogDir      string      `json:"log_dir,omitempty"`
+
+	file string // where it was read from
+}
+
+// RefusedError is a guard that stands in the way: the configuration, the archive or
+// the file isn't what it must be. Trying again doesn't help.
+type RefusedError struct{ Err error }
+
+func (e *RefusedError) Error() string { return e.Err.Error() }
+
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+func refuse(format string, args ...any) error { return &RefusedError{fmt.Errorf(format, args...)} }
+
+// LoadConfig reads and checks hook.json. A file that others may write, or that neither
+// this user nor root owns, is refused: it decides where all data goes.
+func LoadConfig(file string) (*Config, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, refuse("the hook's configuration cannot be read: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // read only
+	st, err := f.Stat()
+	if err != nil {
+		return nil, refuse("%s: %w", file, err)
+	}
+	if sys, ok := st.Sys().(*syscall.Stat_t); !ok || !st.Mode().IsRegular() || st.Mode().Perm()&0o022 != 0 ||
+		(sys.Uid != 0 && int(sys.Uid) != os.Geteuid()) {
+		return nil, refuse("%s must be a file that belongs to the user of the instance or root and that nobody else may write (mode 0600); it is %s", file, st.Mode())
+	}
+	text, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	if err != nil {
+		return nil, refuse("%s: %w", file, err)
+	}
+	var c Config
+	if err := json.Unmarshal(text, &c); err != nil {
+		return nil, refuse("%s: %w", file, err)
+	}
+	if c.file, err = filepath.Abs(file); err != nil {
+		return nil, refuse("%s: %w", file, err)
+	}
+	if err := c.check(); err != nil {
+		return nil, refuse("%s: %w", file, err)
+	}
+	return &c, nil
+}
+
+func (c *Config) check() error {
+	switch {
+	case c.Version != ConfigVersion:
+		return fmt.Errorf("it has version %d, and this program reads version %d: run pg_manage apply", c.Version, ConfigVersion)
+	case !filepath.IsAbs(c.DataDir):
+		return fmt.Errorf("data_dir %q is not an absolute path", c.DataDir)
+	case c.Cluster == "" || strings.ContainsAny(c.Cluster, "/\x00\n") || c.Cluster == "." || c.Cluster == "..":
+		return fmt.Errorf("cluster %q is no name for a directory", c.Cluster)
+	case c.Target.Path == "" || c.Target.Scheme == "":
+		return errors.New("it names no target")
+	case c.Target.ArchiveDir == "":
+		return errors.New("target.archive_dir is empty")
+	case c.Compression != "" && c.Compression != "zstd":
+		return fmt.Errorf("unknown compression %q", c.Compression)
+	}
+	data, err := filepath.EvalSymlinks(c.DataDir)
+	if err != nil {
+		return nil // the instance isn't there yet; the commands that need it say so
+	}
+	own, err := filepath.EvalSymlinks(c.file)
+	if err == nil && strings.HasPrefix(own, data+string(filepath.Separator)) {
+		return errors.New("it lies inside the data directory, so a copy of the data would archive into the same place: keep it elsewhere")
+	}
+	return nil
+}
+
+// checkInstance makes sure that a path that PostgreSQL gave as %p is in pg_wal of the
+// very instance that the configuration is for. PostgreSQL runs its commands with the
+// data directory as working directory, so a copied data directory is found out here.
+func (c *Config) checkInstance(path string) error {
+	if !filepath.IsAbs(path) {
+		cwd, err := os.Stat(".")
+		if err != nil {
+			return refuse("the working directory: %w", err)
+		}
+		data, err := os.Stat(c.DataDir)
+		if err != nil {
+			return refuse("the data directory that %s is for: %w", c.file, err)
+		}
+		if !os.SameFile(cwd, data) {
+			wd, _ := os.Getwd()
+			return refuse("%s is for the instance in %s, and this one runs in %s: a copied data directory needs its own configuration; run pg_manage apply for it", c.file, c.DataDir, wd)
+		}
+	}
+	got, err := os.Stat(filepath.Dir(path))
+	if err != nil {
+		return refuse("%s: %w", path, err)
+	}
+	want, err := os.Stat(filepath.Join(c.DataDir, "pg_wal"))
+	if err != nil {
+		return refuse("pg_wal of the instance that %s is for: %w", c.file, err)
+	}
+	if !os.SameFile(got, want) {
+		return refuse("%s is not in pg_wal of %s, the instance that %s is for", path, c.DataDir, c.file)
+	}
+	return nil
+}
+
+// systemIdentifier reads the instance's own from its control file.
+func (c *Config) systemIdentifier() (uint64, error) {
+	f, err := os.Open(filepath.Join(c.DataDir, "global", "pg_control"))
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close() //nolint:errcheck // read only
+	head := make([]byte, postgres.ControlFileHead)
+	if _, err := io.ReadFull(f, head); err != nil {
+		return 0, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	return postgres.ControlFileIdentity(head)
+}
+
+// standby says whether the instance is in standby mode: PostgreSQL removes the file
+// when the standby is promoted.
+func standby(dataDir string) bool {
+	_, err := os.Stat(filepath.Join(dataDir, "standby.signal"))
+	return err == nil
+}
+
+// dir is the archive's directory at the target.
+func (c *Config) dir() string {
+	return strings.Trim(filepath.ToSlash(filepath.Clean("/"+c.Target.ArchiveDir)), "/") + "/" + c.Cluster
+}
+
+func (c *Config) identityName() string { return c.dir() + "/archive.json" }
+
+// objectName is where a file lies at the target.
+func (c *Config) objectName(f postgres.WALFile) string {
+	if f.Kind == postgres.WALHistory {
+		return c.dir() + "/" + f.Name
+	}
+	return c.dir() + "/" + f.Name[:16] + "/" + f.Name + ".zst"
+}
+
+func compressed(f postgres.WALFile) bool { return f.Kind != postgres.WALHistory }
