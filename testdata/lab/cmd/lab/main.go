@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"strconv"
+	"syscall"
 
 	"pg_manage/testdata/lab"
 )
@@ -31,7 +32,7 @@ const usage = `Usage: lab COMMAND (as root)
 var errUsage = errors.New("no such command")
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := dispatch(ctx, os.Args[1:])
 	stop()
 	if err == nil {
