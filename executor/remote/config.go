@@ -100,7 +100,7 @@ func (c *sshConfig) include(from string, args []string, depth int) error {
 		}
 		files, err := filepath.Glob(a)
 		if err != nil {
-			return fmt.Errorf("Include %s: %w", a, err)
+			return fmt.Errorf("in `Include %s`: %w", a, err)
 		}
 		for _, f := range files {
 			if err := c.read(f, true, depth+1); err != nil {

@@ -66,13 +66,20 @@ func (c *hostKeyCheck) algorithms() []string {
 			list = append(list, k.Type())
 		}
 	}
-	list = append(list, c.db.HostKeyAlgorithms(c.lookup)...)
-	if c.bare != "" {
-		list = append(list, c.db.HostKeyAlgorithms(c.bare)...)
+	for _, name := range []string{c.lookup, c.bare} {
+		if name == "" {
+			continue
+		}
+		// A certificate need not be of the type of the authority's own key.
+		if slices.ContainsFunc(c.db.HostKeys(name), func(k knownhosts.PublicKey) bool { return k.Cert }) {
+			list = append(list, ssh.CertAlgoED25519v01, ssh.CertAlgoECDSA256v01, ssh.CertAlgoECDSA384v01,
+				ssh.CertAlgoECDSA521v01, ssh.CertAlgoRSASHA512v01, ssh.CertAlgoRSASHA256v01)
+		}
+		list = append(list, c.db.HostKeyAlgorithms(name)...)
 	}
 	list = append(list, ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521,
 		ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256)
-	seen := map[string]bool{ssh.KeyAlgoRSA: true, ssh.InsecureKeyAlgoDSA: true, ssh.CertAlgoRSAv01: true} // SHA-1, DSA: refused
+	seen := map[string]bool{ssh.KeyAlgoRSA: true, "ssh-dss": true, ssh.CertAlgoRSAv01: true} // SHA-1, DSA: refused
 	return slices.DeleteFunc(list, func(a string) bool {
 		dup := seen[a]
 		seen[a] = true

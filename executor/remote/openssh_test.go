@@ -14,7 +14,7 @@ func TestOpenSSH(t *testing.T) {
 	if err != nil || string(res.Stdout) != "hello world\n" {
 		t.Fatalf("%q %v", res.Stdout, err)
 	}
-	t.Run("files", func(t *testing.T) { fileSuite(t, h, t.TempDir(), "") })
+	t.Run("files", func(t *testing.T) { fileSuite(t, h, t.TempDir(), "", worstNames()...) })
 	_, err = h.Run(t.Context(), remote.Command{Args: []string{"sh", "-c", "echo oops >&2; kill -9 $$"}})
 	var ce *remote.CommandError
 	if !errors.As(err, &ce) || ce.Signal != "KILL" || ce.Status != -1 || ce.Stderr != "oops\n" {

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestServerFiles(t *testing.T) {
 	srv := remotetest.StartServer(t)
 	h := dial(t, srv.Options("n"))
-	fileSuite(t, h, t.TempDir(), "")
+	fileSuite(t, h, t.TempDir(), "", worstNames()...)
 }
 
 func TestHostKeys(t *testing.T) {

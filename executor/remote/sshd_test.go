@@ -153,3 +153,12 @@ func publicKey(t testing.TB, file string) ssh.PublicKey {
 	}
 	return key
 }
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+func run(t testing.TB, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", name, err, out)
+	}
+}
