@@ -12,6 +12,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+
+	"pg_manage/schema/postgres"
 )
 
 // LoadOptions are the inputs of a load besides the files themselves. The zero
@@ -81,6 +83,8 @@ type loader struct {
 	ctx    *hcl.EvalContext
 	config *Config
 	decls  declarations
+
+	settings map[string]postgres.Setting // PostgreSQL's, read when first needed
 }
 
 func newLoader(dir string, opts LoadOptions) *loader {

@@ -128,7 +128,11 @@ func (l *loader) checkReference(t hcl.Traversal) bool {
 	case "local":
 		known = sortedKeys(l.names.exprs)
 	default:
-		detail := fmt.Sprintf("Put text between quotes: %q. A variable is written var.NAME, a local value local.NAME.", root)
+		written := root
+		if text := l.sources[rng.Filename]; rng.End.Byte <= len(text) && rng.CanSliceBytes(text) {
+			written = string(rng.SliceBytes(text))
+		}
+		detail := fmt.Sprintf("Put text between quotes: %q. A variable is written var.NAME, a local value local.NAME.", written)
 		switch root {
 		case "on", "yes":
 			detail = "Write true, or text between quotes."

@@ -41,6 +41,7 @@ func (l *loader) parameters(b *block) map[string]string {
 		}
 		if s, ok := l.parameterValue(p.place, name, p.value); ok {
 			out[name] = s
+			l.checkKnown(p.place, name, s)
 		}
 	}
 	return out
