@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,10 +33,8 @@ func (d *Demo) Destroy(ctx context.Context, host remote.Host, binDir string) err
 			return fmt.Errorf("cannot stop %s, so nothing was removed: %w", node, err)
 		}
 	}
-	for _, node := range []string{Primary, Standby} {
-		if err := d.removeState(filepath.Join(d.Owner.HomeDir, ".pg_manage", Cluster, node)); err != nil {
-			return err
-		}
+	if err := d.removeStates(); err != nil {
+		return err
 	}
 	if err := os.RemoveAll(d.Dir); err != nil {
 		return fmt.Errorf("cannot remove the demo's folder: %w", err)
@@ -43,29 +42,42 @@ func (d *Demo) Destroy(ctx context.Context, host remote.Host, binDir string) err
 	return nil
 }
 
-// removeState removes what lies outside the folder for a node, if it is this demo's.
-func (d *Demo) removeState(dir string) error {
-	b, err := os.ReadFile(filepath.Join(dir, "hook.json"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+// removeStates removes what lies below the owner's home for this demo, and the
+// programs there when no other cluster uses them.
+func (d *Demo) removeStates() error {
+	top := filepath.Join(d.Owner.HomeDir, ".pg_manage")
+	for _, node := range []string{Primary, Standby} {
+		state := filepath.Join(top, Cluster, node)
+		if !d.owns(state) {
+			continue
+		}
+		if err := os.RemoveAll(state); err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
 	}
+	os.Remove(filepath.Join(top, Cluster)) // when nothing else is in it
+	left, err := os.ReadDir(top)
+	if err != nil || len(left) != 1 || left[0].Name() != "bin" {
+		return nil // it is not there, or others use it
+	}
+	if err := os.RemoveAll(top); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	return nil
+}
+
+// owns says whether the state of a node is this demo's: it names this data
+// directory, or it has this password.
+func (d *Demo) owns(state string) bool {
 	var config struct {
 		DataDir string `json:"data_dir"`
 	}
-	if err == nil {
-		err = json.Unmarshal(b, &config)
+	if b, err := os.ReadFile(filepath.Join(state, "hook.json")); err == nil && json.Unmarshal(b, &config) == nil {
+		return strings.HasPrefix(config.DataDir, d.Dir+"/")
 	}
-	if err != nil {
-		return fmt.Errorf("demo: cannot tell whether %s is the demo's: %w", dir, err)
-	}
-	if !strings.HasPrefix(config.DataDir, d.Dir+"/") {
-		return nil
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		return fmt.Errorf("demo: %w", err)
-	}
-	os.Remove(filepath.Dir(dir)) // the cluster's folder, when nothing else is in it
-	return nil
+	password, err1 := os.ReadFile(filepath.Join(d.Dir, passwordFile))
+	passfile, err2 := os.ReadFile(filepath.Join(state, "passfile"))
+	return err1 == nil && err2 == nil && len(password) > 0 && bytes.Contains(passfile, password)
 }
 
 // run runs a program as the owner of the instances.

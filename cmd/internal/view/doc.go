@@ -16,7 +16,7 @@
 // PostgreSQL's text form.
 //
 // One document: `status` (Status), `check` (Check), `validate` (Validation),
-// `version`.
+// `unlock` (Unlock), `version`.
 //
 // Lines, one object each, told apart by "type":
 //

@@ -2,7 +2,6 @@ package view
 
 import (
 	"bytes"
-	"flag"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,16 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func updating() bool {
-	return flag.Lookup("update") != nil && flag.Lookup("update").Value.String() == "true"
-}
-
-// TestMain declares the flag -update, which writes the golden files anew.
-func TestMain(m *testing.M) {
-	flag.Bool("update", false, "write the golden files anew")
-	flag.Parse()
-	os.Exit(m.Run())
-}
+// updating says that the golden files are to be written anew: UPDATE_GOLDEN=1 go test ./cmd/internal/view
+func updating() bool { return os.Getenv("UPDATE_GOLDEN") != "" }
 
 // golden compares what was written with a file of testdata.
 func golden(t *testing.T, name string, got []byte) {
@@ -36,7 +27,7 @@ func golden(t *testing.T, name string, got []byte) {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(string(want), string(got)); d != "" {
-		t.Errorf("%s differs (-want +got); -update writes it anew:\n%s", path, d)
+		t.Errorf("%s differs (-want +got); UPDATE_GOLDEN=1 writes it anew:\n%s", path, d)
 	}
 	if bytes.Contains(got, []byte("hunter2")) {
 		t.Errorf("%s shows a secret", path)

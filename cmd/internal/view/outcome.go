@@ -46,7 +46,10 @@ func OutcomeHuman(w io.Writer, st Style, p *planner.Plan, o Outcome) {
 	switch {
 	case o.Interrupted:
 		fmt.Fprintf(w, "%s %s in %s.\n", st.paint(bold+";"+yellow, "Interrupted:"), counts, age(o.Elapsed))
-	case len(o.Failed) > 0 || len(o.Skipped) > 0:
+	case len(o.Failed) == 0 && len(o.Skipped) > 0:
+		fmt.Fprintf(w, "%s %s in %s.\n", st.paint(bold+";"+yellow, "Apply incomplete:"), counts, age(o.Elapsed))
+		return
+	case len(o.Failed) > 0:
 		fmt.Fprintf(w, "%s %s in %s.\n", st.paint(bold+";"+red, "Apply failed:"), counts, age(o.Elapsed))
 	default:
 		fmt.Fprintf(w, "%s %s in %s.\n", st.paint(bold+";"+green, "Apply complete!"), counts, age(o.Elapsed))

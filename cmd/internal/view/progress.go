@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -89,6 +90,9 @@ func (s *steps) find(id string) *stepState {
 	return nil
 }
 
+// alreadySo ends the message of a step that found its work done.
+const alreadySo = "(already so)"
+
 // ended is the line that tells of a step's end; "" for other events.
 func (s *steps) ended(st Style, e event.Event) string {
 	node, summary := s.called(e.Step)
@@ -99,6 +103,9 @@ func (s *steps) ended(st Style, e event.Event) string {
 	}
 	switch e.Type {
 	case event.Done:
+		if strings.HasSuffix(e.Message, alreadySo) {
+			done = "nothing to do: " + summary
+		}
 		return node + done + took
 	case event.Failed:
 		return node + st.paint(red, "FAILED: ") + summary + took
