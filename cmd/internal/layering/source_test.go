@@ -27,7 +27,8 @@ func checkSource(fset *token.FileSet, name string, file *ast.File) []string {
 
 	for _, decl := range file.Decls {
 		fn, isFunc := decl.(*ast.FuncDecl)
-		inMain := isFunc && file.Name.Name == "main" && fn.Recv == nil && fn.Name.Name == "main"
+		inMain := isFunc && fn.Recv == nil && (file.Name.Name == "main" && fn.Name.Name == "main" ||
+			strings.HasSuffix(name, "_test.go") && fn.Name.Name == "TestMain") // the main of a test binary
 		if isFunc && fn.Recv == nil && fn.Name.Name == "init" {
 			report(fn, "init function: what it does has no caller to read it from")
 		}
