@@ -86,6 +86,10 @@ func (e *AuthError) Error() string {
 	for _, s := range e.Skipped {
 		tried += "; not offered: " + s
 	}
+	// What a server says when it merely takes none of the keys adds nothing.
+	if e.Err != nil && !strings.Contains(e.Err.Error(), "unable to authenticate") {
+		tried += "; " + e.Err.Error()
+	}
 	return fmt.Sprintf("%s: login as %s refused (%s): add the public key to ~%s/.ssh/authorized_keys there", e.Host, e.User, tried, e.User)
 }
 

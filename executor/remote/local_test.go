@@ -77,9 +77,7 @@ func TestLocalFilesAsAnotherUser(t *testing.T) {
 	h := remote.NewLocal("here")
 	defer h.Close()
 	dir := t.TempDir()
-	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
-		os.Chmod(d, 0o777)
-	}
+	openUp(t, dir)
 	fileSuite(t, h, dir, "postgres", worstNames()...)
 }
 
@@ -97,5 +95,15 @@ func TestLocalRunAs(t *testing.T) {
 	}
 	if err != nil || string(res.Stdout) != want {
 		t.Fatalf("%q %v", res.Stdout, err)
+	}
+}
+
+// openUp lets every user into a directory of the test.
+func openUp(t *testing.T, dir string) {
+	t.Helper()
+	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o777); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

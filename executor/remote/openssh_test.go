@@ -25,3 +25,20 @@ func TestOpenSSH(t *testing.T) {
 		t.Fatalf("%q %v", res.Stdout, err)
 	}
 }
+
+// More commands at once than MaxSessions allows wait their turn.
+func TestOpenSSHManySessions(t *testing.T) {
+	h := dial(t, startSSHD(t).options())
+	errs := make(chan error, 40)
+	for range 40 {
+		go func() {
+			_, err := h.Run(t.Context(), remote.Command{Args: []string{"sleep", "0.05"}})
+			errs <- err
+		}()
+	}
+	for range 40 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package remote_test
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"os/exec"
@@ -19,6 +20,25 @@ func TestSudo(t *testing.T) {
 	res, err := h.Run(t.Context(), remote.Command{Args: []string{"sh", "-c", `echo "$(id -un) $HOME $PWD"; exit 0`}, As: "postgres"})
 	if err != nil || string(res.Stdout) != "postgres /var/lib/postgresql /\n" {
 		t.Fatalf("%q %v", res.Stdout, err)
+	}
+	// No terminal of sudo's making stands in the way of the bytes.
+	every := make([]byte, 256)
+	for i := range every {
+		every[i] = byte(i)
+	}
+	in := bytes.Repeat(every, 5000)
+	res, err = h.Run(t.Context(), remote.Command{Args: []string{"cat"}, As: "postgres", Stdin: bytes.NewReader(in)})
+	if err != nil || !bytes.Equal(res.Stdout, in) {
+		t.Fatal(len(res.Stdout), err)
+	}
+	dir := t.TempDir()
+	openUp(t, dir)
+	file := filepath.Join(dir, "f")
+	if err := remote.Upload(t.Context(), h, file, bytes.NewReader(in), remote.FileOptions{Mode: 0o600, As: "postgres"}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := remote.ReadFile(t.Context(), h, file, "postgres"); err != nil || !bytes.Equal(got, in) {
+		t.Fatal(len(got), err)
 	}
 	_, err = h.Run(t.Context(), remote.Command{Args: []string{"sh", "-c", "echo bad >&2; exit 1"}, As: "postgres"})
 	var ce *remote.CommandError

@@ -87,7 +87,7 @@ func (h *sshHost) interrupted(ctx context.Context, cmd Command) error {
 }
 
 func interrupted(ctx context.Context, host string, cmd Command) error {
-	return fmt.Errorf("%s: %s: gave up waiting: %w", host, cmd.Shown(), context.Cause(ctx))
+	return fmt.Errorf("%s: %s: stopped waiting for it: %w", host, cmd.Shown(), context.Cause(ctx))
 }
 
 // running is one command under way.

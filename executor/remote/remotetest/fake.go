@@ -2,7 +2,9 @@ package remotetest
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -92,6 +94,27 @@ func (f *Fake) ExpectWrite(path, content string) *Expectation {
 			return fmt.Errorf("wrote %q, want %q", text, content)
 		}
 		return nil
+	})
+}
+
+// ExpectUpload expects remote.Upload of this path; check sees the content.
+func (f *Fake) ExpectUpload(path string, check func(content []byte) error) *Expectation {
+	f.expectScript("publish", path).Anytime() // what is small comes by WriteFile, without it
+	e := f.expectScript("write", path)
+	return e.Do(func(_ context.Context, c remote.Command, stdin []byte) (string, error) {
+		if !bytes.HasPrefix(stdin, []byte{0x1f, 0x8b}) { // gzip, RFC 1952
+			_, content, _ := bytes.Cut(stdin, []byte("\n"))
+			return "", check(content)
+		}
+		z, err := gzip.NewReader(bytes.NewReader(stdin))
+		if err != nil {
+			return "", err
+		}
+		content, err := io.ReadAll(z)
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("%x  -\n", sha256.Sum256(content)), check(content)
 	})
 }
 

@@ -72,6 +72,22 @@ func TestFakeScript(t *testing.T) {
 	}
 }
 
+func TestFakeUpload(t *testing.T) {
+	for _, size := range []int{10, 1 << 20} {
+		f := NewFake(t, "n", "root")
+		content := strings.Repeat("x", size)
+		f.ExpectUpload("/bin/x", func(got []byte) error {
+			if string(got) != content {
+				return fmt.Errorf("got %d bytes", len(got))
+			}
+			return nil
+		})
+		if err := remote.Upload(context.Background(), f, "/bin/x", strings.NewReader(content), remote.FileOptions{Mode: 0o755}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestFakeFails(t *testing.T) {
 	for want, do := range map[string]func(f *Fake){
 		"unexpected command: ls -l": func(f *Fake) { f.Run(context.Background(), remote.Command{Args: []string{"ls", "-l"}}) },
