@@ -189,7 +189,9 @@ data_directory() {
 	n=0
 	for f in "$data"/* "$data"/.[!.]* "$data"/..?*; do
 		[ -e "$f" ] || [ -L "$f" ] || continue
-		[ "${f##*/}" = lost+found ] && continue
+		case ${f##*/} in
+		lost+found | .pg_manage-building) continue ;;
+		esac
 		[ $n = 0 ] && emit data foreign
 		n=$((n + 1))
 		emit sample "${f##*/}"

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,18 +46,21 @@ func (h *atHome) Run(ctx context.Context, cmd remote.Command) (remote.Result, er
 
 func shells(t *testing.T) []string {
 	t.Helper()
-	all := []string{"/bin/sh"}
-	for _, s := range []string{"dash", "bash", "busybox"} {
+	var all, seen []string
+	for _, s := range []string{"sh", "dash", "bash", "busybox"} {
 		p, err := exec.LookPath(s)
 		if err != nil {
 			continue
 		}
-		if s == "busybox" {
-			w := filepath.Join(place(t), "sh")
-			write(t, w, "#!/bin/sh\nexec busybox sh \"$@\"\n")
-			if err := os.Chmod(w, 0o755); err != nil {
-				t.Fatal(err)
-			}
+		real, err := filepath.EvalSymlinks(p)
+		if err != nil || slices.Contains(seen, real) {
+			continue
+		}
+		seen = append(seen, real)
+		if filepath.Base(real) == "busybox" {
+			w := filepath.Join(place(t), "busybox-sh")
+			write(t, w, "#!/bin/sh\nexec "+quoteWord(real)+" sh \"$@\"\n")
+			chmod(t, w, 0o755)
 			p = w
 		}
 		all = append(all, p)
@@ -102,6 +106,10 @@ func TestDataDirectories(t *testing.T) {
 				"left over": {
 					func(t *testing.T, d string) { mkdir(t, d+".pg_manage-building") },
 					planner.DataFacts{State: "absent", Building: true},
+				},
+				"left over inside": {
+					func(t *testing.T, d string) { mkdir(t, d+"/.pg_manage-building") },
+					planner.DataFacts{State: "empty", Building: true},
 				},
 				"unreadable": {func(t *testing.T, d string) {
 					mkdir(t, d)
