@@ -153,7 +153,7 @@ func (i *Instance) checkSettings(ctx context.Context, running bool) error {
 	_, err := i.run(ctx, append(args, "-C", "data_directory")...)
 	var failed *remote.CommandError
 	if errors.As(err, &failed) {
-		return fmt.Errorf("%s: PostgreSQL refuses the settings: %s", i.Host.Name(), Redact(strings.TrimSpace(failed.Stderr)))
+		return fmt.Errorf("%s: PostgreSQL refuses the settings: %s", i.Host.Name(), serverMessages(failed.Stderr))
 	}
 	if err != nil || !running {
 		return err
@@ -182,6 +182,14 @@ WHERE f.error IS NOT NULL AND s.context IS DISTINCT FROM 'postmaster'`)
 		lines = append(lines, fmt.Sprintf("%s:%d: %s: %s", w.File, w.Line, w.Name, w.Error))
 	}
 	return fmt.Errorf("%s: PostgreSQL refuses the settings: %s", i.Host.Name(), Redact(strings.Join(lines, "; ")))
+}
+
+var logPrefix = regexp.MustCompile(`(?m)^\S+ \S+ \S+ \[\d+\] .*?(LOG|FATAL|ERROR|PANIC|HINT|DETAIL):  `)
+
+// serverMessages takes from what a server printed to its log the messages alone.
+func serverMessages(s string) string {
+	s = logPrefix.ReplaceAllString(strings.TrimSpace(s), "")
+	return Redact(strings.ReplaceAll(s, "\n", "; "))
 }
 
 func (i *Instance) resetAuto(ctx context.Context, names []string) error {
