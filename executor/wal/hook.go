@@ -64,8 +64,13 @@ type hook struct {
 func (h *hook) say(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	fmt.Fprintf(h.stderr, "pg_manage-hook: %s\n", text) //nolint:errcheck // there is nobody else to tell
+	h.note("%s", text)
+}
+
+// note writes to the log alone.
+func (h *hook) note(format string, args ...any) {
 	if h.log != nil {
-		fmt.Fprintf(h.log, "%s %s\n", time.Now().Format("2006-01-02 15:04:05 MST"), text) //nolint:errcheck // as above
+		fmt.Fprintf(h.log, "%s %s\n", time.Now().Format("2006-01-02 15:04:05 MST"), fmt.Sprintf(format, args...)) //nolint:errcheck // a log
 	}
 }
 
@@ -295,8 +300,8 @@ func (h *hook) do(ctx context.Context, args []string, o options) int {
 	defer d.Close() //nolint:errcheck // all that matters has been checked by then
 	switch h.command {
 	case "archive":
-		if err = Archive(ctx, d, c, args[0]); err == nil && h.log != nil {
-			fmt.Fprintf(h.log, "%s archived %s in %s\n", time.Now().Format("2006-01-02 15:04:05 MST"), filepath.Base(args[0]), time.Since(began).Round(time.Millisecond)) //nolint:errcheck // a log
+		if err = Archive(ctx, d, c, args[0]); err == nil {
+			h.note("archived %s in %s", filepath.Base(args[0]), time.Since(began).Round(time.Millisecond))
 		}
 	case "init":
 		err = h.init(ctx, d, o)
@@ -362,6 +367,13 @@ func (h *hook) restore(ctx context.Context, open Opener, args []string, o option
 		Retries: retries, RetryInterval: time.Duration(o.retryInterval), PollInterval: time.Duration(o.poll),
 		TryTimeout: tryBase + postgres.MaxSegmentSize/slowest*time.Second,
 	}
+	ro.Again = func(err error, pause time.Duration) {
+		if errors.Is(err, ErrAbsent) {
+			h.note("%v: waiting %s", err, pause)
+			return
+		}
+		h.say("%v: trying again in %s", err, pause)
+	}
 	if o.wait != nil {
 		ro.Wait, ro.WaitFor = true, time.Duration(*o.wait)
 	}
@@ -369,12 +381,10 @@ func (h *hook) restore(ctx context.Context, open Opener, args []string, o option
 	err := Restore(ctx, open, h.config, args[0], args[1], ro)
 	switch {
 	case errors.Is(err, ErrAbsent):
-		if h.log != nil {
-			fmt.Fprintf(h.log, "%s %v\n", time.Now().Format("2006-01-02 15:04:05 MST"), err) //nolint:errcheck // a log
-		}
+		h.note("%v", err)
 		return ExitAbsent
-	case err == nil && h.log != nil:
-		fmt.Fprintf(h.log, "%s restored %s in %s\n", time.Now().Format("2006-01-02 15:04:05 MST"), args[0], time.Since(began).Round(time.Millisecond)) //nolint:errcheck // a log
+	case err == nil:
+		h.note("restored %s in %s", args[0], time.Since(began).Round(time.Millisecond))
 	}
 	return h.end(err)
 }

@@ -27,6 +27,8 @@ type RestoreOptions struct {
 	WaitFor       time.Duration // for so long at most; 0 is without end
 	PollInterval  time.Duration // between looks at the archive while waiting
 	TryTimeout    time.Duration // bounds each try; 0 for no bound
+	// Again, unless nil, is told before each pause why there will be another try.
+	Again func(err error, pause time.Duration)
 }
 
 // Restore fetches one file from the archive to dest, PostgreSQL's %p. The file appears
@@ -63,6 +65,9 @@ func Restore(ctx context.Context, open Opener, c *Config, name, dest string, o R
 			}
 			tries++
 			pause = o.RetryInterval
+		}
+		if o.Again != nil {
+			o.Again(err, pause)
 		}
 		select {
 		case <-ctx.Done():

@@ -1,0 +1,161 @@
+package wal
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"pg_manage/executor/repo"
+	"pg_manage/executor/repo/storage"
+	"pg_manage/schema/postgres"
+)
+
+const (
+	system  = uint64(7711132678460134211)
+	segSize = postgres.MinSegmentSize
+	seg1    = "000000010000000000000001"
+	seg2    = "000000010000000000000002"
+)
+
+// instance is a directory that looks like a data directory, its configuration and a
+// target in a directory. The test runs in it, as PostgreSQL's commands do.
+type instance struct {
+	t                    *testing.T
+	data, target, config string
+}
+
+func newInstance(t *testing.T) *instance {
+	t.Helper()
+	root := t.TempDir()
+	in := &instance{t: t, data: filepath.Join(root, "data"), target: filepath.Join(root, "target"), config: filepath.Join(root, "state", "hook.json")}
+	for _, d := range []string{in.data + "/global", in.data + "/pg_wal", in.target, filepath.Dir(in.config)} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	head := make([]byte, 512)
+	binary.LittleEndian.PutUint64(head, system)
+	binary.LittleEndian.PutUint32(head[8:], 1700)
+	in.write("global/pg_control", head)
+	in.writeConfig(nil)
+	t.Chdir(in.data)
+	return in
+}
+
+func (in *instance) writeConfig(change func(c *Config)) {
+	in.t.Helper()
+	c := Config{
+		Version: 1, Cluster: "main", Node: "node1", DataDir: in.data,
+		Target: repo.Target{Name: "nas", Scheme: "file", Path: in.target, ArchiveDir: "pg_archlog"},
+	}
+	if change != nil {
+		change(&c)
+	}
+	text, err := json.Marshal(c)
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	if err := os.WriteFile(in.config, text, 0o600); err != nil {
+		in.t.Fatal(err)
+	}
+}
+
+func (in *instance) write(name string, content []byte) {
+	in.t.Helper()
+	if err := os.WriteFile(filepath.Join(in.data, name), content, 0o600); err != nil {
+		in.t.Fatal(err)
+	}
+}
+
+// segment is the content of a segment whose header fits its name.
+func segment(t *testing.T, name string, seed uint64) []byte {
+	t.Helper()
+	f, err := postgres.ClassifyWALName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start, err := f.Start(segSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, segSize)
+	r := rand.New(rand.NewPCG(seed, 1))
+	for i := 0; i < len(b)/2; i += 8 {
+		binary.LittleEndian.PutUint64(b[i:], r.Uint64())
+	}
+	le := binary.LittleEndian
+	le.PutUint16(b[0:], 0xD116)
+	le.PutUint16(b[2:], 2)
+	le.PutUint32(b[4:], uint32(f.Timeline))
+	le.PutUint64(b[8:], uint64(start))
+	le.PutUint64(b[24:], system)
+	le.PutUint32(b[32:], segSize)
+	le.PutUint32(b[36:], 8192)
+	return b
+}
+
+// hook runs a subcommand and gives its status and what it said.
+func (in *instance) hook(args ...string) (status int, said string) {
+	in.t.Helper()
+	var out, errs bytes.Buffer
+	status = Hook(append([]string{"--config", in.config}, args...), &out, &errs)
+	return status, out.String() + errs.String()
+}
+
+func (in *instance) must(want int, args ...string) string {
+	in.t.Helper()
+	status, said := in.hook(args...)
+	if status != want {
+		in.t.Fatalf("%v ended with %d, not %d: %s", args, status, want, said)
+	}
+	return said
+}
+
+// init sets up the archive with one segment in pg_wal.
+func (in *instance) init() []byte {
+	in.t.Helper()
+	s := segment(in.t, seg1, 1)
+	in.write("pg_wal/"+seg1, s)
+	in.must(ExitOK, "init")
+	return s
+}
+
+func (in *instance) stored(name string) string {
+	return filepath.Join(in.target, "pg_archlog", "main", name)
+}
+
+// inArchive gives the names of all files in the archive, unfinished ones too.
+func (in *instance) inArchive() map[string]string {
+	in.t.Helper()
+	found := map[string]string{}
+	err := filepath.WalkDir(in.target, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		found[path] = string(b)
+		return err
+	})
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	return found
+}
+
+// faulty is a driver whose operations fail where the test says.
+type faulty struct {
+	storage.Driver
+	fail func(op, name string) error
+}
+
+func (f *faulty) Stat(ctx context.Context, name string) (storage.Info, error) {
+	if err := f.fail("stat", name); err != nil {
+		return storage.Info{}, err
+	}
+	return f.Driver.Stat(ctx, name)
+}

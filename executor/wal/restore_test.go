@@ -1,0 +1,228 @@
+package wal
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"pg_manage/executor/repo"
+	"pg_manage/executor/repo/storage"
+)
+
+func (f *faulty) Put(ctx context.Context, name string, r io.Reader) error {
+	if err := f.fail("put", name); err != nil {
+		return err
+	}
+	return f.Driver.Put(ctx, name, r)
+}
+
+func (f *faulty) Open(ctx context.Context, name string) (io.ReadCloser, error) {
+	if err := f.fail("open", name); err != nil {
+		return nil, err
+	}
+	r, err := f.Driver.Open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return &faultyReader{r, f, name}, nil
+}
+
+func (f *faulty) Sync(ctx context.Context, name string) error {
+	if err := f.fail("sync", name); err != nil {
+		return err
+	}
+	return f.Driver.Sync(ctx, name)
+}
+
+type faultyReader struct {
+	io.ReadCloser
+	f    *faulty
+	name string
+}
+
+func (r *faultyReader) Read(b []byte) (int, error) {
+	if err := r.f.fail("read", r.name); err != nil {
+		return 0, err
+	}
+	return r.ReadCloser.Read(b[:min(len(b), 32<<10)])
+}
+
+// TestFaults lets each operation of the target fail in turn: archive never succeeds by
+// mistake, restore never says "absent" and leaves nothing.
+func TestFaults(t *testing.T) {
+	in := newInstance(t)
+	in.init()
+	in.must(ExitOK, "archive", "pg_wal/"+seg1)
+	c, err := LoadConfig(in.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outage := errors.New("no route to host")
+	for _, path := range []string{"pg_wal/" + seg1, "pg_wal/" + seg2} { // one that is there, and a new one
+		in.write("pg_wal/"+seg2, segment(t, seg2, 2))
+		for at := 0; ; at++ {
+			n := 0
+			open := func(ctx context.Context) (storage.Driver, error) {
+				d, err := repo.Open(ctx, c.Target)
+				return &faulty{d, func(string, string) error {
+					if n++; n > at {
+						return outage
+					}
+					return nil
+				}}, err
+			}
+			d, err := open(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = Archive(t.Context(), d, c, path)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, outage) || at > 10_000 {
+				t.Fatalf("%s, fault %d: %v", path, at, err)
+			}
+		}
+	}
+	for _, name := range []string{"000000010000000000000009", seg1} { // one that isn't there, and one that is
+		for at := 0; ; at++ {
+			n := 0
+			open := func(ctx context.Context) (storage.Driver, error) {
+				if at == 0 {
+					return nil, outage
+				}
+				d, err := repo.Open(ctx, c.Target)
+				return &faulty{d, func(string, string) error {
+					if n++; n >= at {
+						return outage
+					}
+					return nil
+				}}, err
+			}
+			err := Restore(t.Context(), open, c, name, "pg_wal/RECOVERYXLOG", RestoreOptions{})
+			if err == nil && name == seg1 || errors.Is(err, ErrAbsent) && name != seg1 {
+				break
+			}
+			if !errors.Is(err, outage) || errors.Is(err, ErrAbsent) || at > 10_000 {
+				t.Fatalf("%s, fault %d: %v", name, at, err)
+			}
+			if found, _ := filepath.Glob("pg_wal/*[XM]*"); len(found) > 0 {
+				t.Fatalf("%s, fault %d: restore left %v", name, at, found)
+			}
+		}
+	}
+}
+
+func TestRetriesAndWait(t *testing.T) {
+	in := newInstance(t)
+	in.init()
+	in.must(ExitOK, "archive", "pg_wal/"+seg1)
+	c, err := LoadConfig(in.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened := 0
+	open := func(ctx context.Context) (storage.Driver, error) {
+		if opened++; opened <= 2 {
+			return nil, errors.New("no route to host")
+		}
+		return repo.Open(ctx, c.Target)
+	}
+	o := RestoreOptions{Retries: 1, RetryInterval: time.Millisecond}
+	if err := Restore(t.Context(), open, c, seg1, "pg_wal/RECOVERYXLOG", o); err == nil || errors.Is(err, ErrAbsent) {
+		t.Fatalf("one retry is not enough: %v", err)
+	}
+	if err := Restore(t.Context(), open, c, seg1, "pg_wal/RECOVERYXLOG", o); err != nil {
+		t.Fatal(err)
+	}
+	// Waiting: the file comes while we wait.
+	in.write("pg_wal/"+seg2, segment(t, seg2, 2))
+	done := make(chan error, 1)
+	looks := make(chan bool, 1000)
+	go func() {
+		done <- Restore(t.Context(), func(ctx context.Context) (storage.Driver, error) {
+			looks <- true
+			return repo.Open(ctx, c.Target)
+		}, c, seg2, "pg_wal/RECOVERYXLOG", RestoreOptions{Wait: true, PollInterval: 20 * time.Millisecond})
+	}()
+	for range 3 {
+		<-looks
+	}
+	d, err := repo.Open(t.Context(), c.Target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Archive(t.Context(), d, c, "pg_wal/"+seg2); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	in.must(ExitAbsent, "restore", "--wait", "1", "--poll-interval", "100ms", "000000010000000000000009", "pg_wal/RECOVERYXLOG")
+	in.must(ExitUnclear, "restore", "--wait", "x", seg1, "pg_wal/RECOVERYXLOG")
+	in.must(ExitUnclear, "restore", "--nonsense", seg1, "pg_wal/RECOVERYXLOG")
+	in.must(ExitUnclear, "restore", "../../x", "pg_wal/RECOVERYXLOG")
+	in.must(ExitUnclear, "restore", seg1, "/tmp/RECOVERYXLOG")
+	in.write("standby.signal", nil)
+	in.must(ExitAbsent, "restore", "000000010000000000000009", "pg_wal/RECOVERYXLOG")
+	in.must(ExitRetry, "restore", seg1, "/tmp/RECOVERYXLOG")
+}
+
+const hookArgs = "PG_MANAGE_TEST_HOOK_ARGS"
+
+// TestHookProcess is the hook in a process of its own, for other tests.
+func TestHookProcess(t *testing.T) {
+	if args := os.Getenv(hookArgs); args != "" {
+		os.Exit(Hook(strings.Split(args, "|"), os.Stdout, os.Stderr))
+	}
+}
+
+// TestSignals: a restore that waits ends as PostgreSQL expects, and leaves nothing.
+func TestSignals(t *testing.T) {
+	in := newInstance(t)
+	in.init()
+	for sig, want := range map[syscall.Signal]int{syscall.SIGTERM: 143, syscall.SIGINT: 130, syscall.SIGQUIT: 131} {
+		dir := t.TempDir()
+		in.writeConfig(func(c *Config) { c.LogDir = dir })
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestHookProcess$")
+		cmd.Env = append(os.Environ(), hookArgs+"="+strings.Join([]string{"--config", in.config, "restore", "--log", "--wait", "0", "--poll-interval", "1h", seg2, "pg_wal/RECOVERYXLOG"}, "|"))
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, func() bool { // the log says that it waits
+			logs, _ := filepath.Glob(dir + "/restore-*.log")
+			if len(logs) != 1 {
+				return false
+			}
+			text, err := os.ReadFile(logs[0])
+			return err == nil && strings.Contains(string(text), "waiting")
+		})
+		if err := cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		err := cmd.Wait()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != want {
+			t.Errorf("%v: %v, want status %d", sig, err, want)
+		}
+		if found, _ := filepath.Glob("pg_wal/*[XM]*"); len(found) > 0 {
+			t.Errorf("left %v", found)
+		}
+	}
+}
+
+func waitFor(t *testing.T, met func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(60 * time.Second); !met(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it did not come about in a minute")
+		}
+	}
+}
