@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"path"
 	"strconv"
 	"strings"
 
@@ -84,7 +85,7 @@ func (p *probe) runScript(ctx context.Context) (*sections, error) {
 	res, err := p.h.Run(ctx, remote.Command{
 		Args: []string{
 			"sh", "-s", "--", p.owner, strconv.Itoa(v), strconv.Itoa(p.n.Port), p.c.Name, p.n.Name,
-			p.n.DataDir, p.n.ConfigDir, p.n.BinDir, declaredSocket(p.n),
+			clean(p.n.DataDir), clean(p.n.ConfigDir), clean(p.n.BinDir), declaredSocket(p.n),
 			schema.DefaultPaths("debian", v).DataDir, schema.DefaultPaths("rhel", v).DataDir,
 			flag(p.loginIsOwner() && p.h.LoginUser() != "root"), flag(!p.loginIsOwner()),
 		},
@@ -221,6 +222,14 @@ func fromScript(s *sections) asked {
 		msg = "it has no unix socket to ask it at"
 	}
 	return asked{err: errors.New(msg)}
+}
+
+// clean is path.Clean for a path that may be undeclared.
+func clean(p string) string {
+	if p == "" {
+		return ""
+	}
+	return path.Clean(p)
 }
 
 func quoteWord(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
