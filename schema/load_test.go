@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 )
@@ -23,6 +24,13 @@ func TestExamplesLoad(t *testing.T) {
 			}
 			if cfg == nil || len(cfg.Clusters) != 1 || len(cfg.Clusters[0].Nodes) < 2 {
 				t.Fatalf("got %+v", cfg)
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if formatted, _ := Format(text); string(formatted) != string(text) {
+				t.Errorf("not in the canonical layout, which is:\n%s", formatted)
 			}
 		})
 	}
