@@ -34,6 +34,7 @@ What PostgreSQL's archive_command and restore_command run. The commands:
   init [--system-identifier ID] [--segment-size BYTES]
                                 set up the archive of this cluster, in an empty place
   status                        say as JSON whether the archive is there and whose it is
+  check                         see whether the target can be used; makes an SSH key when there is none
   cleanup NAME                  remove the segments before NAME (%r) that no base backup in the archive needs
   version                       print the version of the form of hook.json
 
@@ -109,7 +110,7 @@ func (h *hook) run(args []string) int {
 	h.command = global.Arg(0)
 	rest := global.Args()[1:]
 	switch h.command {
-	case "archive", "restore", "init", "status", "cleanup":
+	case "archive", "restore", "init", "status", "check", "cleanup":
 	case "version":
 		fmt.Fprintf(h.stdout, "pg_manage-hook, configuration version %d\n", ConfigVersion) //nolint:errcheck // as good as it gets
 		return ExitOK
@@ -263,7 +264,7 @@ func (h *hook) do(ctx context.Context, args []string, o options) int {
 	open := func(ctx context.Context) (storage.Driver, error) {
 		d, err := repo.Open(ctx, c.Target)
 		if err != nil {
-			return nil, c.explainLogin(err, h.command == "init")
+			return nil, c.explainLogin(err, h.command == "init" || h.command == "check")
 		}
 		return d, nil
 	}
@@ -276,7 +277,7 @@ func (h *hook) do(ctx context.Context, args []string, o options) int {
 		if st, err := os.Stat(args[0]); err == nil {
 			limit += time.Duration(st.Size()/slowest) * time.Second
 		}
-	case "status":
+	case "status", "check":
 		limit = statusTime
 	case "cleanup":
 		limit = time.Hour
@@ -307,6 +308,10 @@ func (h *hook) do(ctx context.Context, args []string, o options) int {
 		err = h.init(ctx, d, o)
 	case "status":
 		return h.printStatus(Status(ctx, d, c))
+	case "check":
+		if s := Status(ctx, d, c); s.State == StateUnreachable {
+			err = errors.New(s.Error)
+		}
 	case "cleanup":
 		var n int
 		if n, err = Cleanup(ctx, d, c, args[0]); n > 0 {
