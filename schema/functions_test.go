@@ -31,7 +31,6 @@ func TestFunctionsTakeAnything(t *testing.T) {
 				add(v + "...")
 				for _, w := range values {
 					add(v, w)
-					add(v, w, v)
 				}
 			}
 			text := "variable \"missing\" {}\nlocals {\n" + b.String() + "}\n"
