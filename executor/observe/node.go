@@ -18,6 +18,9 @@ import (
 //go:embed probe.sh
 var probeScript string
 
+//go:embed files.awk
+var filesAwk string
+
 // Node looks at one node over its connection. It is quick enough to be called
 // around every step: one command, and beside it one SQL query through the
 // forwarded socket (in that very command where the login user is not the owner).
@@ -76,7 +79,7 @@ func (p *probe) runScript(ctx context.Context) (*sections, error) {
 		}
 		return "0"
 	}
-	text := probeScript
+	text := "files_awk=" + quoteWord(filesAwk) + "\n" + probeScript
 	if !p.loginIsOwner() {
 		// Our input, not an argument: sudo logs arguments.
 		text = "sql=" + quoteWord(guarded(p.query)) + "\n" + text
