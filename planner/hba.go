@@ -60,6 +60,9 @@ func (b *builder) hba(n *schema.Node) {
 		b.warnf(n, "PostgreSQL keeps the rules it read last until the file is right.", "pg_hba.conf on %s has mistakes: %s", n.Name, f.Files.HBAErrors)
 	}
 	if f.Files.HBA == want {
+		if f.Files.Unread && !b.has(b.id(n, KindReload)) && !b.has(b.id(n, KindRestart)) { // an apply was cut off between the two
+			b.activate(n, settingsDiff{reload: []string{"pg_hba.conf"}})
+		}
 		return
 	}
 	s := Step{

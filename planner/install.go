@@ -50,11 +50,22 @@ func (b *builder) passfile(n *schema.Node) {
 		return
 	}
 	b.add(n, PassfileDetail{User: b.c.Replication.User}, Step{
-		Action: ActionCreate, Summary: "write the replication password to " + b.node(n).Paths.State + "/passfile",
+		Blocked: b.noRole(),
+		Action:  ActionCreate, Summary: "write the replication password to " + b.node(n).Paths.State + "/passfile",
 		Reason:  "the file is absent, or its content or mode is not what is declared",
 		Changes: []Change{{Name: "password", Sensitive: true}},
 		Post:    []Condition{{Node: n.Name, Fact: FactPassfile, Want: "current"}},
 	})
+}
+
+// noRole says why the replication role can't be made what is declared: nothing may
+// begin to log in with it then. "" when it is, or this plan makes it so.
+func (b *builder) noRole() string {
+	r := b.node(b.primary).Server.ReplicationRole
+	if !b.halted[b.primary.Name] || r != nil && r.Login && r.Replication && r.PasswordMatches {
+		return ""
+	}
+	return fmt.Sprintf("nothing can be planned for %s, the primary, which has the role to log in with", b.primary.Name)
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {

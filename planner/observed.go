@@ -196,6 +196,7 @@ type FileFacts struct {
 	Settings        string `json:"settings"`                  // <config dir>/pg_manage.conf
 	Included        bool   `json:"included"`                  // postgresql.conf includes it, and nothing stands behind that line
 	HBA             string `json:"hba"`                       // our marked block of pg_hba.conf, marks and all
+	Unread          bool   `json:"unread,omitempty"`          // pg_hba.conf is newer than what the running server read of it
 	HBAErrors       string `json:"hba_errors,omitempty"`      // what pg_hba_file_rules complains of
 	SettingsErrors  string `json:"settings_errors,omitempty"` // what pg_file_settings complains of
 	HookConfig      string `json:"hook_config"`               // <state>/hook.json

@@ -14,11 +14,6 @@ func (b *builder) planPrimary(n *schema.Node) {
 	case f.vacant():
 		b.initInstance(n)
 	case !f.Server.Running:
-		if f.standbyData() {
-			b.errorf(n, "Start it where it belongs, or promote it, by hand; then plan again.",
-				"%s is declared primary, but its data directory is that of a standby", n.Name)
-			return
-		}
 		b.start(n, b.mayContradict(n))
 	}
 	b.createArchive(n)
@@ -56,6 +51,9 @@ func (b *builder) initInstance(n *schema.Node) {
 	blocked := ""
 	if names := b.unobserved(n); len(names) > 0 {
 		blocked = fmt.Sprintf("%s could not be looked at, and may hold the data of this cluster", strings.Join(names, ", "))
+	}
+	if f.Files.Settings != "" { // written only after the data directory was made
+		blocked = fmt.Sprintf("%s/%s says that %s held data before: see whether a file system is not mounted, and remove the file to begin anew", f.Paths.ConfigDir, SettingsFile, n.Name)
 	}
 	pre := []Condition{
 		{Node: n.Name, Fact: FactDataState, Want: string(DataAbsent), Or: []string{string(DataEmpty)}},
@@ -103,7 +101,7 @@ func debianName(dataDir string) string { return dataDir[strings.LastIndexByte(da
 // role makes the role that standbys stream with usable.
 func (b *builder) role(n *schema.Node) {
 	r := b.c.Replication
-	if r == nil {
+	if r == nil || b.halted[n.Name] {
 		return
 	}
 	s := &b.node(n).Server
@@ -130,7 +128,7 @@ func (b *builder) role(n *schema.Node) {
 		Commands: []string{fmt.Sprintf("psql -c \"%s %s LOGIN REPLICATION PASSWORD '...'\"", command, r.User)},
 		Pre:      []Condition{{Node: n.Name, Fact: FactRole, Want: "primary"}},
 		Post:     []Condition{{Node: n.Name, Fact: FactReplRole, Want: "usable"}},
-		Needs:    b.running(n),
+		Needs:    []string{b.id(n, KindStart)}, // standbys may wait for it before the primary restarts
 	})
 }
 

@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"pg_manage/schema"
@@ -18,7 +19,7 @@ func standbyFloor() []string {
 // it would stop replaying, or not start at all.
 func (b *builder) standbyFloors() {
 	for _, n := range b.c.Nodes {
-		if n == b.primary || b.halted[n.Name] || b.node(n).vacant() || b.halted[b.primary.Name] {
+		if n == b.primary || b.halted[n.Name] || b.halted[b.primary.Name] {
 			continue
 		}
 		for _, name := range standbyFloor() {
@@ -39,9 +40,14 @@ func (b *builder) floor(n *schema.Node, name string) (int64, bool) {
 		live = postgres.Setting{Name: name, VarType: "integer"}
 	}
 	v, declared := b.values[n.Name][name]
+	auto, inAuto := b.node(n).Server.AutoConf[name]
 	switch {
 	case declared:
+	case inAuto && !b.toBuild(n):
+		v = auto
 	case b.gone(n, name):
+		return floorDefault(name), true
+	case b.toBuild(n):
 		return floorDefault(name), true
 	default:
 		v = live.Value
@@ -52,6 +58,13 @@ func (b *builder) floor(n *schema.Node, name string) (int64, bool) {
 	}
 	i, err := strconv.ParseInt(norm, 10, 64)
 	return i, err == nil
+}
+
+// toBuild says that the node's data directory is to be made anew, so that nothing
+// it is set to now counts.
+func (b *builder) toBuild(n *schema.Node) bool {
+	f, other := b.node(n), b.node(n).Data.SystemIdentifier != b.node(b.primary).Data.SystemIdentifier
+	return f.vacant() || n != b.primary && !f.Server.Running && f.holds() && (other || !f.standbyData())
 }
 
 // floorDefault is PostgreSQL's default, the same in all versions since 10.
@@ -71,17 +84,20 @@ func floorDefault(name string) int64 {
 
 // restartOrder chains the restarts of a cluster, one server at a time. Standbys go
 // first, so that a setting which must not be lower on them is raised there before it
-// is raised on the primary; when such a setting is lowered, the primary goes first.
+// is raised on the primary; when such a setting is lowered, the primary goes first,
+// and also when a standby waits for what only the primary's restart brings.
 func (b *builder) restartOrder() {
 	var chain []string
-	for _, n := range b.c.Nodes {
+	waits, first := false, b.id(b.primary, KindRestart)
+	for _, n := range b.downstream() {
 		if id := b.id(n, KindRestart); n != b.primary && b.has(id) {
 			chain = append(chain, id)
 			b.lowerAfterPrimary(n, &b.steps[b.index[id]])
+			waits = waits || b.waitsFor(id, first, map[string]bool{})
 		}
 	}
 	raised, lowered := b.floorChanges(b.primary)
-	if id := b.id(b.primary, KindRestart); b.has(id) {
+	if b.has(first) {
 		switch {
 		case b.floors != "":
 			b.blockSettings(b.primary, b.floors)
@@ -89,17 +105,33 @@ func (b *builder) restartOrder() {
 			for _, n := range b.c.Nodes {
 				b.blockSettings(n, raised+" is raised and "+lowered+" lowered at once, and standbys need the one before and the other after the primary: apply first the one, then the other")
 			}
+		case raised != "" && waits:
+			for _, n := range b.c.Nodes {
+				b.blockSettings(n, raised+" is raised, which standbys need before the primary, and one of them is to stream in a new way, which needs the primary first: apply first the one, then the other")
+			}
 		}
-		if lowered != "" {
-			chain = append([]string{id}, chain...)
+		if lowered != "" || waits {
+			chain = append([]string{first}, chain...)
 		} else {
-			chain = append(chain, id)
+			chain = append(chain, first)
 		}
 	}
 	for i := 1; i < len(chain); i++ {
 		s := &b.steps[b.index[chain[i]]]
 		s.Needs = append(s.Needs, chain[i-1])
 	}
+}
+
+// waitsFor says that one step needs another, by way of any number of others.
+func (b *builder) waitsFor(id, other string, seen map[string]bool) bool {
+	i, ok := b.index[id]
+	if !ok || seen[id] {
+		return false
+	}
+	seen[id] = true
+	return slices.ContainsFunc(b.steps[i].Needs, func(need string) bool {
+		return need == other && b.has(other) || b.waitsFor(need, other, seen)
+	})
 }
 
 // blockSettings keeps new settings away from a node.
@@ -120,7 +152,11 @@ func (b *builder) lowerAfterPrimary(n *schema.Node, s *Step) {
 	}
 	s.Reason += "; after the primary, since " + lowered + " is lowered"
 	s.Pre = append(s.Pre, Condition{Node: n.Name, Fact: FactStreaming, Want: "true"})
-	if !b.willStream(n) {
+	if b.willStream(n) {
+		return
+	}
+	s.Needs = append(s.Needs, b.mends(n)...)
+	if !slices.ContainsFunc(b.mends(n), b.has) {
 		s.Blocked = fmt.Sprintf("%s is lowered, and %s does not stream, so it has not seen that the primary lowered it", lowered, n.Name)
 	}
 }

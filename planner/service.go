@@ -42,7 +42,7 @@ func (b *builder) runs(n *schema.Node) []Condition {
 		return append(c, Condition{Node: n.Name, Fact: FactRole, Want: "primary"})
 	}
 	c = append(c, Condition{Node: n.Name, Fact: FactRole, Want: "standby"})
-	if up := b.upstream(n); up != nil && !b.halted[up.Name] && b.c.Replication != nil {
+	if up := b.upstream(n); up != nil && !b.halted[up.Name] && b.c.Replication != nil && b.noRole() == "" {
 		c = append(c, Condition{Node: n.Name, Fact: FactStreaming, Want: "true"})
 	}
 	return c
@@ -56,8 +56,8 @@ func (b *builder) activate(n *schema.Node, d settingsDiff) {
 	s := Step{
 		Action: ActionUpdate,
 		Pre:    []Condition{{Node: n.Name, Fact: FactAccepting, Want: "true"}},
-		Needs:  []string{b.id(n, KindSettings), b.id(n, KindHBA)},
-		Post:   b.runs(n),
+		Needs:  []string{b.id(n, KindSettings), b.id(n, KindHBA), b.id(n, KindPassfile), b.id(b.primary, KindRole)},
+		Post:   b.runs(n), Blocked: d.blocked,
 	}
 	if n != b.primary && !d.repoints() && b.node(n).Server.Receiver == nil {
 		// It did not stream before, and what is done here is not meant to change that.
@@ -67,6 +67,12 @@ func (b *builder) activate(n *schema.Node, d settingsDiff) {
 		if len(d.restart) > 0 || slices.Contains(d.reload, name) {
 			s.Post = append(s.Post, Condition{Node: n.Name, Fact: FactSetting, Arg: name, Want: d.expect[name]})
 		}
+	}
+	if _, lowered := b.floorChanges(n); len(d.restart) > 0 && len(d.reload) > 0 && lowered != "" && b.repointed[n.Name] {
+		first := d // it may take the lower setting only once it streams from where it belongs
+		first.restart = nil
+		b.activate(n, first)
+		s.Needs = append(s.Needs, b.id(n, KindReload))
 	}
 	switch {
 	case len(d.restart) > 0:

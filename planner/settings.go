@@ -19,6 +19,7 @@ type settingsDiff struct {
 	restart   []string          // names that take effect only at a restart
 	reload    []string          // names that a reload brings into effect
 	resetAuto []string          // names that postgresql.auto.conf overrides
+	blocked   string            // why they can't be brought into effect
 	expect    map[string]string // values that the server must show afterwards
 }
 
@@ -32,7 +33,13 @@ func (b *builder) settings(n *schema.Node) {
 	if b.halted[n.Name] {
 		return
 	}
-	b.repointed[n.Name] = n != b.primary && diff.repoints()
+	if b.repointed[n.Name] = n != b.primary && diff.repoints(); b.repointed[n.Name] {
+		if up := b.upstream(n); up != nil && b.halted[up.Name] {
+			diff.blocked = fmt.Sprintf("nothing can be planned for %s, which it is to stream from", up.Name)
+		} else {
+			diff.blocked = b.noRole()
+		}
+	}
 	if f.Files.Settings != b.files[n.Name] || !f.Files.Included || len(diff.resetAuto) > 0 {
 		d := b.settingsDetail(n)
 		d.ResetAuto = diff.resetAuto
@@ -42,7 +49,7 @@ func (b *builder) settings(n *schema.Node) {
 			Pre:   []Condition{{Node: n.Name, Fact: FactDataState, Want: string(DataCluster)}},
 			Post:  []Condition{{Node: n.Name, Fact: FactSettings, Want: Digest(d.Content)}},
 			Needs: []string{b.id(n, KindInit), b.id(n, KindInstall), b.id(n, KindHookConfig), b.id(n, KindCreateArchive), b.id(n, KindPassfile)},
-			Undo:  "the file is put back when PostgreSQL finds a mistake in it",
+			Undo:  "the file is put back when PostgreSQL finds a mistake in it", Blocked: diff.blocked,
 		}
 		if f.Files.Settings == "" {
 			s.Action = ActionCreate

@@ -96,7 +96,7 @@ func (w *world) act(c *schema.Cluster, s *Step) error {
 	case PassfileDetail:
 		m.passfiles[s.Instance.State] = d.User + ":" + c.Replication.Password.Reveal()
 	case InitDetail:
-		if m.inst != nil || m.foreign || m.unreadable {
+		if m.leave(s); m.inst != nil || m.foreign || m.unreadable {
 			return errors.New("initdb refuses: the directory is not empty")
 		}
 		m.conf, m.hba, m.included, m.empty = "", "", false, false
@@ -152,11 +152,7 @@ func (w *world) serve(c *schema.Cluster, m *machine, s *Step) error {
 		if !i.primary {
 			return errors.New("read-only")
 		}
-		for _, o := range w.machines { // and the standbys replay it
-			if o.inst != nil && o.inst.id == i.id {
-				o.inst.roles[d.Name] = c.Replication.Password.Reveal()
-			}
-		}
+		w.roles(i, func(r map[string]string) { r[d.Name] = c.Replication.Password.Reveal() })
 	case SlotDetail:
 		if d.Drop {
 			for _, o := range w.machines {
@@ -178,7 +174,7 @@ func (w *world) serve(c *schema.Cluster, m *machine, s *Step) error {
 
 func (w *world) build(c *schema.Cluster, m *machine, s *Step, d BuildDetail) error {
 	src := w.on(c, d.Source).inst
-	if m.inst != nil && (!d.MoveAside || m.inst.running) || m.foreign || m.unreadable {
+	if m.leave(s); m.inst != nil && (!d.MoveAside || m.inst.running) || m.foreign || m.unreadable {
 		return errors.New("there is data in the way")
 	}
 	if d.MoveAside != (s.Effect == EffectDataLoss) {
@@ -208,6 +204,13 @@ func (w *world) build(c *schema.Cluster, m *machine, s *Step, d BuildDetail) err
 	}
 	m.conf, m.included = d.Settings.Content, true
 	return nil
+}
+
+// leave lets a stopped instance lie that is in another directory than the declared one.
+func (m *machine) leave(s *Step) {
+	if m.inst != nil && m.inst.dir != s.Instance.DataDir && !m.inst.running {
+		m.aside, m.inst = append(m.aside, m.inst), nil
+	}
 }
 
 // load makes the server read its files; at a start it takes all of them.

@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"pg_manage/schema"
@@ -61,6 +62,12 @@ func (b *builder) willStream(n *schema.Node) bool {
 	return b.has(b.id(n, KindStart)) || b.repointed[n.Name]
 }
 
+// mends are the steps that may let a standby stream which does not.
+func (b *builder) mends(n *schema.Node) []string {
+	up := b.upstream(n)
+	return append(b.running(up), b.id(b.primary, KindRole), b.id(n, KindPassfile), b.id(up, KindHBA), b.id(up, KindCreateSlot, postgres.SlotName(n.Name)))
+}
+
 func (b *builder) staleSlot(n *schema.Node, slot Slot) {
 	for _, o := range b.c.Nodes {
 		if postgres.SlotName(o.Name) != slot.Name {
@@ -76,15 +83,16 @@ func (b *builder) staleSlot(n *schema.Node, slot Slot) {
 			Commands: []string{fmt.Sprintf("psql -c \"SELECT pg_drop_replication_slot('%s')\"", slot.Name)},
 			Pre:      []Condition{{Node: n.Name, Fact: FactAccepting, Want: "true"}},
 			Post:     []Condition{{Node: n.Name, Fact: FactSlot, Arg: slot.Name, Want: "absent"}},
-			Needs:    b.running(o),
+			Needs:    append(b.running(o), b.id(n, KindStart)),
 		}
 		if o == b.primary {
 			s.Pre = append(s.Pre, Condition{Node: o.Name, Fact: FactRole, Want: "primary"})
 		} else {
-			if up == nil || b.halted[up.Name] || !b.willStream(o) {
+			if up == nil || b.halted[up.Name] || !b.willStream(o) && !slices.ContainsFunc(b.mends(o), b.has) {
 				b.warnf(n, fmt.Sprintf("It is dropped once %s streams from its own upstream.", o.Name), "slot %s on %s stays, and keeps WAL: %s does not stream", slot.Name, n.Name, o.Name)
 				return
 			}
+			s.Needs = append(s.Needs, b.mends(o)...)
 			s.Pre = append(s.Pre, Condition{Node: o.Name, Fact: FactStreaming, Want: "true"})
 		}
 		b.add(n, SlotDetail{Name: slot.Name, Drop: true}, s, slot.Name)

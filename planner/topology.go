@@ -106,6 +106,10 @@ func (b *builder) topology() bool {
 			fmt.Sprintf("The roles that are observed stand; nothing is promoted or demoted by this plan. Write role = %q for %s and role = %q for %s when that is how it should stay.",
 				schema.RolePrimary, running[0].Name, schema.RoleStandby, declared.Name),
 			"%s is the primary, the file declares %s", running[0].Name, declared.Name)
+	case b.node(declared).holds() && b.node(declared).standbyData():
+		b.errorf(declared, "Bring the primary back, or promote it by hand; then plan again. Nothing is planned for this cluster until it is known which node is the primary.",
+			"%s is declared primary, but it is a standby, and no node runs as primary", declared.Name)
+		return false
 	default:
 		b.primary = declared
 	}

@@ -169,13 +169,18 @@ func (w *world) look(c *schema.Cluster, n *schema.Node) *NodeFacts {
 			f.Data.ControlState = "in archive recovery"
 		}
 	}
+	f.Files.Unread = f.Server.Accepting && i.liveHBA != m.hba
 	f.Archive = w.archiveFact(c, m)
 	return f
 }
 
 func (w *world) server(c *schema.Cluster, i *instance) ServerFacts {
 	if !i.running {
-		return ServerFacts{AutoConf: maps.Clone(i.auto)}
+		s := ServerFacts{AutoConf: maps.Clone(i.auto)}
+		for _, name := range sortedKeys(i.slots) { // pg_replslot has their names
+			s.Slots = append(s.Slots, Slot{Name: name, Type: "physical"})
+		}
+		return s
 	}
 	if i.mute != "" {
 		return ServerFacts{Running: true, PID: 42, Error: i.mute}
