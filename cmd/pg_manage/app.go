@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,6 +44,18 @@ type app struct {
 	onInterrupt func()      // what the first Ctrl-C says
 }
 
+// programName is how a person calls this program again.
+func programName(arg0 string) string {
+	switch {
+	case strings.Contains(arg0, "/go-build"):
+		return "go run ./cmd/pg_manage"
+	case strings.Contains(arg0, "/"):
+		return quote(arg0)
+	default:
+		return "pg_manage"
+	}
+}
+
 // leaveWithin is how long the second Ctrl-C waits for connections to be closed in order.
 const leaveWithin = 2 * time.Second
 
@@ -54,7 +67,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) > 1 && args[1] == "hook" { // it looks after signals itself
 		return wal.Hook(args[2:], stdout, stderr)
 	}
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now, program: "pg_manage", person: interactive(stdin, stderr)}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now, program: programName(args[0]), person: interactive(stdin, stderr)}
 	ctx, leave, stop := a.interrupts()
 	defer stop()
 	done := make(chan int, 1)
@@ -139,8 +152,8 @@ func (a *app) style(w io.Writer) view.Style {
 		return view.Style{}
 	}
 	st := view.Style{Color: !a.noColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
-	if width, _, err := term.GetSize(int(f.Fd())); err == nil {
-		st.Width = width
+	if width, height, err := term.GetSize(int(f.Fd())); err == nil {
+		st.Width, st.Height = width, height
 	}
 	return st
 }
@@ -162,5 +175,5 @@ func (a *app) logger() *slog.Logger {
 	if a.debug {
 		level = slog.LevelDebug
 	}
-	return slog.New(tint.NewHandler(a.stderr, &tint.Options{Level: level, NoColor: !a.style(a.stderr).Color, TimeFormat: time.TimeOnly}))
+	return slog.New(tint.NewTextHandler(a.stderr, &tint.Options{Level: level, NoColor: !a.style(a.stderr).Color, TimeFormat: time.TimeOnly}))
 }

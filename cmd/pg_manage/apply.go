@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -163,9 +162,7 @@ func (a *app) applyPlan(cmd *cobra.Command, o *applyOptions, w *world, again str
 // carryOut does the plan and shows its progress.
 func (a *app) carryOut(cmd *cobra.Command, o *applyOptions, w *world, again string) error {
 	progress := a.progress(cmd, w.plan)
-	a.atInterrupt(func() {
-		fmt.Fprintln(a.stderr, "\nInterrupted: finishing the running steps; press Ctrl-C again to leave at once.")
-	})
+	a.atInterrupt(progress.Interrupted)
 	out, err := w.execute(cmd.Context(), a.abort, o, progress)
 	a.atInterrupt(nil)
 	progress.Finish()

@@ -5,7 +5,9 @@ package demo
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,7 +23,6 @@ import (
 
 // Names in the folder of a demo.
 const (
-	Cluster      = "demo"
 	Primary      = "node1"
 	Standby      = "node2"
 	DefaultDir   = "/tmp/pg_manage-demo"
@@ -58,6 +59,16 @@ func At(dir string) (*Demo, error) {
 		}
 	}
 	return &Demo{Dir: abs, Owner: owner}, nil
+}
+
+// Cluster is the name of the demo's cluster: "demo" in the default folder. In
+// another one it is a name of its own, since files of both lie in one home.
+func (d *Demo) Cluster() string {
+	if d.Dir == DefaultDir {
+		return "demo"
+	}
+	sum := sha256.Sum256([]byte(d.Dir))
+	return "demo-" + hex.EncodeToString(sum[:3])
 }
 
 // Exists says whether the folder holds a demo of ours: its marker is there and
@@ -158,7 +169,7 @@ func freePorts(n int) ([]int, error) {
 
 func (d *Demo) hcl(pg Postgres, ports []int) string {
 	return strings.NewReplacer(
-		"DIR", d.Dir, "OWNER", d.Owner.Username, "VERSION", strconv.Itoa(pg.Major), "BIN", pg.BinDir,
+		"CLUSTER", d.Cluster(), "DIR", d.Dir, "OWNER", d.Owner.Username, "VERSION", strconv.Itoa(pg.Major), "BIN", pg.BinDir,
 		"PORT1", strconv.Itoa(ports[0]), "PORT2", strconv.Itoa(ports[1]),
 	).Replace(`# Two PostgreSQL instances on this machine, and a folder that their WAL goes to.
 # Written by "pg_manage demo". Change something here, then run:
@@ -168,7 +179,7 @@ target "files" {
   url = "file://DIR/target"
 }
 
-cluster "demo" {
+cluster "CLUSTER" {
   version = VERSION
   bin_dir = "BIN"
 

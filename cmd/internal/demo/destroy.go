@@ -47,7 +47,7 @@ func (d *Demo) Destroy(ctx context.Context, host remote.Host, binDir string) err
 func (d *Demo) removeStates() error {
 	top := filepath.Join(d.Owner.HomeDir, ".pg_manage")
 	for _, node := range []string{Primary, Standby} {
-		state := filepath.Join(top, Cluster, node)
+		state := filepath.Join(top, d.Cluster(), node)
 		if !d.owns(state) {
 			continue
 		}
@@ -55,7 +55,7 @@ func (d *Demo) removeStates() error {
 			return fmt.Errorf("demo: %w", err)
 		}
 	}
-	os.Remove(filepath.Join(top, Cluster)) // when nothing else is in it
+	os.Remove(filepath.Join(top, d.Cluster())) // when nothing else is in it
 	left, err := os.ReadDir(top)
 	if err != nil || len(left) != 1 || left[0].Name() != "bin" {
 		return nil // it is not there, or others use it

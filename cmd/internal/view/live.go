@@ -70,11 +70,19 @@ func (v *live) draw(now time.Time, line string) {
 	if line != "" {
 		b.WriteString(line + "\n")
 	}
-	for _, st := range v.steps.running {
+	rows := v.steps.running
+	if room := max(1, v.style.Height-3); v.style.Height > 0 && len(rows) > room {
+		rows = rows[:room] // what has scrolled off the screen cannot be drawn again
+	}
+	for _, st := range rows {
 		// A line that wraps would be two lines on the screen.
 		b.WriteString(cut(v.row(st, now), v.style.Width-1) + "\n")
 	}
-	v.drawn = len(v.steps.running)
+	v.drawn = len(rows)
+	if more := len(v.steps.running) - len(rows); more > 0 {
+		fmt.Fprintf(&b, "(and %d more)\n", more)
+		v.drawn++
+	}
 	if b.Len() > 0 {
 		io.WriteString(v.w, b.String())
 	}
@@ -120,6 +128,13 @@ func cut(line string, n int) string {
 		return line
 	}
 	return string(r[:n-1]) + "…"
+}
+
+// Interrupted says what is being finished.
+func (v *live) Interrupted() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.draw(time.Now(), v.style.paint(bold+";"+yellow, v.steps.finishing()))
 }
 
 // Finish takes the region off the screen.

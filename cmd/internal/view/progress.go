@@ -11,9 +11,12 @@ import (
 	"pg_manage/planner"
 )
 
-// Progress shows the events of an apply as they come. Finish ends it.
+// Progress shows the events of an apply as they come.
 type Progress interface {
 	event.Sink
+	// Interrupted says that the running steps are finished, and no further one is begun.
+	Interrupted()
+	// Finish ends the display.
 	Finish()
 }
 
@@ -66,7 +69,7 @@ func (s *steps) take(e event.Event) *stepState {
 		if e.Done > 0 || e.Total > 0 {
 			st.done, st.total = e.Done, e.Total
 		}
-		if e.Message != "" {
+		if p := s.plan.Step(e.Step); e.Message != "" && (p == nil || e.Message != p.Summary) {
 			st.message = clean(e.Message)
 		}
 		return st
@@ -131,6 +134,19 @@ func (s *steps) ended(st Style, e event.Event) string {
 		return who + clean(e.Message)
 	}
 	return ""
+}
+
+// finishing is what the first Ctrl-C says.
+func (s *steps) finishing() string {
+	var names []string
+	for _, st := range s.running {
+		node, summary := s.called(st.id)
+		names = append(names, node+summary)
+	}
+	if len(names) == 0 {
+		return "Interrupted: no step is running; press Ctrl-C again to leave at once."
+	}
+	return "Interrupted: finishing " + strings.Join(names, "; ") + ". Press Ctrl-C again to leave at once."
 }
 
 // plain is Progress as lines, for a pipe or a file.
@@ -219,6 +235,13 @@ func percent(st *stepState) int {
 	return int(min(100, st.done*100/max(1, st.total)))
 }
 
+// Interrupted says what is being finished.
+func (v *plain) Interrupted() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	fmt.Fprintln(v.w, v.steps.finishing())
+}
+
 // Finish ends the reminders.
 func (v *plain) Finish() {
 	close(v.stop)
@@ -237,10 +260,17 @@ func NewJSONProgress(l *Lines) Progress { return jsonProgress{l} }
 
 func (v jsonProgress) Emit(e event.Event) { v.lines.Put(eventLine{e}) }
 
+func (v jsonProgress) Interrupted() {
+	v.lines.Put(eventLine{event.Event{Time: time.Now(), Type: event.Notice, Message: "interrupted: the running steps are finished"}})
+}
+
 func (v jsonProgress) Finish() {}
 
 // Quiet is Progress that says nothing.
 type Quiet struct{ event.Discard }
+
+// Interrupted does nothing.
+func (Quiet) Interrupted() {}
 
 // Finish does nothing.
 func (Quiet) Finish() {}

@@ -58,6 +58,32 @@ func TestLive(t *testing.T) {
 	golden(t, "apply_live.txt", []byte(strings.ReplaceAll(b.String(), "\x1b", "^[")))
 }
 
+func TestLiveFitsTheScreen(t *testing.T) {
+	var b bytes.Buffer
+	v := &live{w: &b, style: Style{Width: 80, Height: 5}, steps: newSteps(fullPlan())}
+	for _, s := range fullPlan().Steps {
+		v.Emit(event.Event{Time: created(), Type: event.Started, Step: s.ID})
+	}
+	if v.drawn != 3 || !strings.Contains(b.String(), "(and 3 more)") {
+		t.Errorf("%d lines are drawn on a screen of 5:\n%s", v.drawn, b.String())
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	var b bytes.Buffer
+	v := NewPlain(&b, Style{}, fullPlan())
+	v.Interrupted()
+	v.Emit(event.Event{Time: created(), Type: event.Started, Step: "main/node1/restart"})
+	v.Interrupted()
+	v.Finish()
+	want := "Interrupted: no step is running; press Ctrl-C again to leave at once.\n" +
+		"main/node1: restarting PostgreSQL ...\n" +
+		"Interrupted: finishing main/node1: restart PostgreSQL. Press Ctrl-C again to leave at once.\n"
+	if b.String() != want {
+		t.Errorf("got %q", b.String())
+	}
+}
+
 func TestLiveRowNeverWraps(t *testing.T) {
 	v := &live{style: Style{Width: 40}, steps: newSteps(fullPlan())}
 	st := &stepState{id: "main/node2/build-standby", begun: created(), done: 5 << 30, total: 5000 << 30}

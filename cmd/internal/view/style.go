@@ -12,8 +12,9 @@ const minWidth = 80
 // Style says how text may look: with colours or without, and how wide the page
 // is. The zero value is plain text of 80 columns.
 type Style struct {
-	Color bool
-	Width int // columns; less than 80 is taken for 80
+	Color  bool
+	Width  int // columns; less than 80 is taken for 80
+	Height int // lines of the terminal; 0 when not known
 }
 
 const (

@@ -25,6 +25,8 @@ func participles(verb string) (ing, ed string) {
 		return "setting", "set"
 	case "put":
 		return "putting", "put"
+	case "send":
+		return "sending", "sent"
 	case "run":
 		return "running", "ran"
 	case "make":
