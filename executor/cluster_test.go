@@ -2,6 +2,7 @@ package executor_test
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -111,4 +112,46 @@ func TestSettingsUndo(t *testing.T) {
 		t.Errorf("pg_hba.conf was not put back: %s", after)
 	}
 	w.settled()
+}
+
+func TestArchive(t *testing.T) {
+	w := newWorld(t, "n1", "n2")
+	w.build()
+	nas := w.dir + "/nas"
+	if err := os.Mkdir(nas, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.own(nas)
+	w.declare("archive { target = \"nas\" }", "n1", "n2")
+	p := w.plan()
+	w.run(p)
+	w.settled()
+	if got := w.sql("n1", "SELECT archived_count > 0 AND failed_count = 0 FROM pg_stat_archiver"); got != "t" {
+		t.Errorf("archiver: %s", w.sql("n1", "SELECT pg_stat_archiver FROM pg_stat_archiver"))
+	}
+	files, err := filepath.Glob(nas + "/*/" + w.name + "/*/*.zst")
+	if err != nil || len(files) == 0 {
+		t.Errorf("the archive holds %v, %v", files, err)
+	}
+
+	// An archive that cannot be written: the step says so, with what the hook said.
+	if err := os.Chmod(nas, 0); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chmod(nas, 0o700)
+	w.cfg.Clusters[0].Archive.Target.ArchiveDir = "elsewhere"
+	p = w.plan()
+	r, err := executor.Run(t.Context(), p, w.env())
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := r.Result(w.name + "/n1/write-hook-config")
+	if x == nil || x.Status != executor.StatusFailed || !strings.Contains(x.Error, "ermission denied") {
+		t.Errorf("write-hook-config: %+v", x)
+	} else {
+		t.Log(x.Error)
+	}
+	if _, err := os.Stat(w.state("n1") + "/hook.json.new"); !os.IsNotExist(err) {
+		t.Errorf("the refused configuration stayed: %v", err)
+	}
 }

@@ -2,12 +2,15 @@ package executor_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,6 +35,8 @@ type world struct {
 	host  remote.Host
 	cfg   *schema.Config
 	log   *eventLog
+
+	binaries map[string]string // our programs, by the name that they get
 }
 
 func newWorld(t *testing.T, nodes ...string) *world {
@@ -149,7 +154,7 @@ func (w *world) declare(extra string, nodes ...string) {
 		}
 		fmt.Fprintf(&b, "node %q {\naddress = \"127.0.0.1\"\nrole = %q\nport = %d\ndata_dir = %q\n}\n", n, role, w.ports[n], w.data(n))
 	}
-	b.WriteString("}\n")
+	b.WriteString("}\ntarget \"nas\" { url = \"file://" + w.dir + "/nas\" }\n")
 	cfg, diags := schema.LoadFiles(map[string][]byte{"main.hcl": []byte(b.String())}, schema.LoadOptions{})
 	if cfg == nil {
 		w.t.Fatalf("%v\n%s", diags, b.String())
@@ -160,6 +165,20 @@ func (w *world) declare(extra string, nodes ...string) {
 // Host serves observe.Run.
 func (w *world) Host(context.Context, *schema.Cluster, *schema.Node) (remote.Host, error) {
 	return w.host, nil
+}
+
+// build makes our programs, to be installed by a plan. They go to the owner's home,
+// where other clusters of the machine may use them too, so they stay there.
+func (w *world) build() {
+	w.t.Helper()
+	w.binaries = map[string]string{}
+	for _, name := range []string{"pg_manage", "pg_manage-hook"} {
+		w.binaries[name] = filepath.Join(w.dir, name)
+		cmd := exec.Command("go", "build", "-o", w.binaries[name], "pg_manage/cmd/"+name)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			w.t.Fatalf("build %s: %v\n%s", name, err, out)
+		}
+	}
 }
 
 func (w *world) observe(ctx context.Context, cluster, node string) *planner.NodeFacts {
@@ -176,13 +195,28 @@ func (w *world) plan() *planner.Plan {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	observed := observe.Run(ctx, w.cfg, w, observe.Options{})
-	return planner.New(w.cfg, observed, planner.Options{Now: time.Now(), ToolVersion: "test"})
+	sums := map[string]string{}
+	for name, file := range w.binaries {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		sum := sha256.Sum256(b)
+		sums[name] = hex.EncodeToString(sum[:])
+	}
+	return planner.New(w.cfg, observed, planner.Options{
+		Now: time.Now(), ToolVersion: "test", Binaries: map[string]map[string]string{runtime.GOARCH: sums},
+	})
 }
 
 func (w *world) env() executor.Env {
 	return executor.Env{
 		Config: w.cfg, Observe: w.observe, Sink: w.log,
-		Host:  func(context.Context, string, string) (remote.Host, error) { return w.host, nil },
+		Host: func(context.Context, string, string) (remote.Host, error) { return w.host, nil },
+		Binary: func(_, name string) (executor.Binary, error) {
+			f, err := os.Open(w.binaries[name])
+			return executor.Binary{Content: f}, err
+		},
 		Lease: &executor.LeaseOptions{Holder: "test@here", PID: os.Getpid(), Operation: "apply"},
 		Wait:  executor.Wait{Poll: 100 * time.Millisecond, Stream: 30 * time.Second},
 	}
