@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+
+	"pg_manage/executor/scram"
 )
 
 // scramIterations is PostgreSQL's default of scram_iterations.
@@ -18,7 +20,7 @@ const scramIterations = 4096
 func SCRAMVerifier(password string) (string, error) {
 	salt := make([]byte, 16)
 	rand.Read(salt)
-	salted, err := pbkdf2.Key(sha256.New, password, salt, scramIterations, sha256.Size)
+	salted, err := pbkdf2.Key(sha256.New, scram.Prepare(password), salt, scramIterations, sha256.Size)
 	if err != nil {
 		return "", fmt.Errorf("SCRAM verifier: %w", err)
 	}

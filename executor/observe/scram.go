@@ -8,6 +8,8 @@ import (
 	"encoding/base64"
 	"strconv"
 	"strings"
+
+	"pg_manage/executor/scram"
 )
 
 // maxIterations bounds the work that a verifier can ask of us (scram_iterations is at most 2^31-1).
@@ -30,7 +32,7 @@ func scramMatches(password, verifier string) bool {
 	if !ok1 || !ok2 || !ok3 || err1 != nil || err2 != nil || err3 != nil || iterations < 1 || iterations > maxIterations {
 		return false
 	}
-	salted, err := pbkdf2.Key(sha256.New, password, salt, iterations, sha256.Size)
+	salted, err := pbkdf2.Key(sha256.New, scram.Prepare(password), salt, iterations, sha256.Size)
 	if err != nil {
 		return false
 	}

@@ -24,11 +24,11 @@ import (
 // server is a real PostgreSQL whose archive_command is the hook. PostgreSQL refuses to
 // run as root, so root runs it as postgres.
 type server struct {
-	t                   *testing.T
-	bin, root, data     string
-	hook, config, label string
-	cred                *syscall.Credential
-	uid, gid            int
+	t               *testing.T
+	bin, root, data string
+	hook, config    string
+	cred            *syscall.Credential
+	uid, gid        int
 }
 
 func newServer(t *testing.T) *server {
