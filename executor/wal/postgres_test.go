@@ -65,10 +65,7 @@ func newServer(t *testing.T) *server {
 		s.mkdir(s.root + d)
 	}
 	s.own(s.root)
-	out, err := exec.Command("go", "build", "-o", s.hook, "pg_manage/cmd/pg_manage-hook").CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	buildHook(t, s.hook)
 	s.run(s.bin+"/initdb", "-D", s.data, "-A", "trust", "-N", "--wal-segsize=1", "-U", "postgres")
 	return s
 }

@@ -175,24 +175,24 @@ func TestRetriesAndWait(t *testing.T) {
 	in.must(ExitRetry, "restore", seg1, "/tmp/RECOVERYXLOG")
 }
 
-const hookArgs = "PG_MANAGE_TEST_HOOK_ARGS"
-
-// TestHookProcess is the hook in a process of its own, for other tests.
-func TestHookProcess(t *testing.T) {
-	if args := os.Getenv(hookArgs); args != "" {
-		os.Exit(Hook(strings.Split(args, "|"), os.Stdout, os.Stderr))
+// buildHook makes the program that PostgreSQL runs.
+func buildHook(t *testing.T, file string) {
+	t.Helper()
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", file, "pg_manage/cmd/pg_manage-hook").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
 }
 
 // TestSignals: a restore that waits ends as PostgreSQL expects, and leaves nothing.
 func TestSignals(t *testing.T) {
+	hook := filepath.Join(t.TempDir(), "pg_manage-hook")
+	buildHook(t, hook)
 	in := newInstance(t)
 	in.init()
 	for sig, want := range map[syscall.Signal]int{syscall.SIGTERM: 143, syscall.SIGINT: 130, syscall.SIGQUIT: 131} {
 		dir := t.TempDir()
 		in.writeConfig(func(c *Config) { c.LogDir = dir })
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestHookProcess$")
-		cmd.Env = append(os.Environ(), hookArgs+"="+strings.Join([]string{"--config", in.config, "restore", "--log", "--wait", "0", "--poll-interval", "1h", seg2, "pg_wal/RECOVERYXLOG"}, "|"))
+		cmd := exec.CommandContext(t.Context(), hook, "--config", in.config, "restore", "--log", "--wait", "0", "--poll-interval", "1h", seg2, "pg_wal/RECOVERYXLOG")
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
