@@ -114,10 +114,13 @@ cat >"$t" || fail
 [ "$(sha256sum <"$t")" = "$sum  -" ] || fail 74
 ` + publishScript
 
-// failScript leaves no temporary file behind, whatever ends the script.
+// failScript leaves no temporary file behind, whatever ends the script. SIGPIPE is
+// ignored because the shell itself reports a child that was killed, to an error output
+// that may be closed by then.
 const failScript = `t=$2
 fail() { s=$?; rm -f "$t"; exit "${1:-$s}"; }
 trap 'fail 1' HUP INT TERM
+trap '' PIPE
 `
 
 const publishScript = `chmod "$4" "$t" || fail

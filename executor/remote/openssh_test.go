@@ -2,6 +2,7 @@ package remote_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"pg_manage/executor/remote"
@@ -39,6 +40,52 @@ func TestOpenSSHManySessions(t *testing.T) {
 	for range 40 {
 		if err := <-errs; err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+func TestConnectionTypes(t *testing.T) {
+	h := dial(t, remote.Options{Name: "here", Type: "local"})
+	if h.Name() != "here (local)" || h.LoginUser() != "root" {
+		t.Error(h.Name(), h.LoginUser())
+	}
+	if _, err := remote.Dial(t.Context(), remote.Options{Host: "h", Type: "telnet"}); err == nil {
+		t.Error("telnet is taken")
+	}
+	var ce *remote.ConnectError
+	if _, err := remote.Dial(t.Context(), remote.Options{Host: "127.0.0.1", Port: 1, ConfigFiles: []string{}}); !errors.As(err, &ce) {
+		t.Error(err)
+	}
+}
+
+// The exit status of every way to end is told apart.
+func TestEndings(t *testing.T) {
+	for _, h := range []remote.Host{dial(t, startSSHD(t).options()), remote.NewLocal("")} {
+		for _, c := range []struct {
+			script string
+			status int
+			signal string
+		}{
+			{"exit 1", 1, ""},
+			{"exit 255", 255, ""},
+			{"kill -TERM $$", -1, "TERM"},
+			{"kill -KILL $$", -1, "KILL"},
+		} {
+			_, err := h.Run(t.Context(), remote.Command{Args: []string{"sh", "-c", "echo why >&2; " + c.script}})
+			var ce *remote.CommandError
+			if !errors.As(err, &ce) || ce.Status != c.status || ce.Signal != c.signal || ce.Stderr != "why\n" {
+				t.Errorf("%s: %s: %v", h.Name(), c.script, err)
+			}
+		}
+		_, err := h.Run(t.Context(), remote.Command{Args: []string{"no such program"}})
+		var ce *remote.CommandError
+		if !errors.As(err, &ce) || ce.Status != 127 {
+			t.Errorf("%s: %v", h.Name(), err)
+		}
+		// A reader that stops early is no error.
+		in := strings.NewReader(strings.Repeat("x", 10<<20))
+		if res, err := h.Run(t.Context(), remote.Command{Args: []string{"head", "-c", "3"}, Stdin: in}); err != nil || string(res.Stdout) != "xxx" {
+			t.Errorf("%s: %q %v", h.Name(), res.Stdout, err)
 		}
 	}
 }

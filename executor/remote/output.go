@@ -3,6 +3,7 @@ package remote
 import (
 	"io"
 	"sync"
+	"time"
 )
 
 // stderrKept is how much of the end of stderr a Result holds.
@@ -87,4 +88,39 @@ func (e errWriter) Write(p []byte) (int, error) {
 		e.f.set(err)
 	}
 	return n, err
+}
+
+// gate passes writes on until it is shut, so that nothing is written to a caller's
+// writer after Run has returned.
+type gate struct {
+	mu   sync.Mutex
+	shut bool
+	w    io.Writer
+}
+
+func (g *gate) Write(p []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.shut {
+		return 0, io.ErrClosedPipe
+	}
+	return g.w.Write(p)
+}
+
+// close shuts the gate, once a write under way is done. A writer that blocks is not
+// waited for long: it may be the caller's pipe, which is read no more.
+func (g *gate) close() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.shut = true
+	}()
+	patience := time.NewTimer(time.Second)
+	defer patience.Stop()
+	select {
+	case <-done:
+	case <-patience.C:
+	}
 }

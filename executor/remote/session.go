@@ -18,7 +18,8 @@ const leashGrace = 12 * time.Second
 
 // Run runs one command in a session of its own; see Host. When ctx ends, the command
 // is sent SIGTERM and Run returns without waiting for it, save for a command on a
-// leash, for whose end Run waits.
+// leash, for whose end Run waits. A Stdin that blocks may still be read from when Run
+// has returned; Stdout and Stderr are not written to any more.
 func (h *sshHost) Run(ctx context.Context, cmd Command) (Result, error) {
 	res, err := h.run(ctx, cmd)
 	return res, explainPrivilege(ctx, h, cmd, err, &h.becameOK)
@@ -57,8 +58,22 @@ func (h *sshHost) open(ctx context.Context) (*ssh.Session, error) {
 	}
 	ch := make(chan opened, 1)
 	go func() {
-		s, err := h.client.NewSession()
-		ch <- opened{s, err}
+		// sshd frees a session a moment after its end, and its MaxSessions may be small.
+		end, pause := time.Now().Add(h.target.timeout), 10*time.Millisecond
+		for {
+			s, err := h.client.NewSession()
+			var refused *ssh.OpenChannelError
+			if !errors.As(err, &refused) || ctx.Err() != nil || time.Now().After(end) {
+				ch <- opened{s, err}
+				return
+			}
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			case <-h.done:
+			}
+			pause = min(2*pause, 200*time.Millisecond)
+		}
 	}()
 	select {
 	case o := <-ch:
@@ -131,14 +146,19 @@ func (r *running) wait(ctx context.Context, line string) (Result, error) {
 		r.stop()
 		return Result{}, r.host.interrupted(ctx, r.cmd)
 	}
-	var out io.Writer = &r.stdout
+	outGate, errGate := &gate{w: &r.stdout}, &gate{w: &r.stderr}
 	if r.cmd.Stdout != nil {
-		out = errWriter{r.cmd.Stdout, r.user}
+		outGate.w = errWriter{r.cmd.Stdout, r.user}
 	}
+	if r.cmd.Stderr != nil {
+		errGate.w = errWriter{&r.stderr, r.user}
+	}
+	defer outGate.close()
+	defer errGate.close()
 	var outputs sync.WaitGroup
 	outputs.Add(2)
-	go func() { defer outputs.Done(); io.Copy(out, stdout) }()
-	go func() { defer outputs.Done(); io.Copy(errWriter{&r.stderr, r.user}, stderr) }()
+	go func() { defer outputs.Done(); io.Copy(outGate, stdout) }()
+	go func() { defer outputs.Done(); io.Copy(errGate, stderr) }()
 	over := make(chan struct{})
 	defer close(over)
 	letGo := sync.OnceFunc(func() { stdin.Close() })

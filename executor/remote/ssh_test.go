@@ -179,6 +179,38 @@ func TestCancelFreesTheCaller(t *testing.T) {
 	}
 }
 
+// The caller's writer is its own again when Run returns (the race detector sees to it).
+func TestNoWriteAfterRun(t *testing.T) {
+	srv := remotetest.StartServer(t)
+	h := dial(t, srv.Options("n"))
+	for range 20 {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		var out bytes.Buffer
+		_, err := h.Run(ctx, remote.Command{Args: []string{"yes"}, Stdout: &out})
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		out.Reset()
+	}
+	// A writer that blocks or fails does not keep the command.
+	_, err := h.Run(t.Context(), remote.Command{Args: []string{"yes"}, Stdout: brokenWriter{}})
+	if !errors.Is(err, errBroken) {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	r, w := io.Pipe()
+	defer r.Close()
+	if _, err := h.Run(ctx, remote.Command{Args: []string{"yes"}, Stdout: w}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+}
+
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errBroken }
+
 func readPid(file string) int {
 	text, _ := os.ReadFile(file)
 	n, _ := strconv.Atoi(strings.TrimSpace(string(text)))
