@@ -155,3 +155,32 @@ func TestArchive(t *testing.T) {
 		t.Errorf("the refused configuration stayed: %v", err)
 	}
 }
+
+// TestDebianLayout: configuration in /etc/postgresql, service through pg_ctlcluster.
+func TestDebianLayout(t *testing.T) {
+	w := newWorld(t, "n1", "n2")
+	if _, err := os.Stat("/usr/bin/pg_createcluster"); err == nil {
+		w.debian = true
+	}
+	w.declare("", "n1", "n2")
+	w.apply()
+	w.settled()
+	for n := range w.ports {
+		if got := w.sql(n, "SHOW data_directory"); got != w.data(n) {
+			t.Errorf("%s: data_directory = %s", n, got)
+		}
+		if f := w.observe(t.Context(), w.name, n); w.debian && (f.Paths.Manager != planner.ManagerPgCtlcluster || !strings.HasPrefix(f.Paths.ConfigDir, "/etc/postgresql/")) {
+			t.Errorf("%s: %+v", n, f.Paths)
+		}
+	}
+	// A standby whose data is gone is built again, into the configuration that is there.
+	w.asOwner(w.program("pg_ctl"), "-D", w.data("n2"), "-m", "immediate", "-w", "stop")
+	if err := os.RemoveAll(w.data("n2")); err != nil {
+		t.Fatal(err)
+	}
+	w.apply()
+	w.settled()
+	w.cfg.Clusters[0].Nodes[1].Parameters["max_connections"] = "150"
+	w.apply()
+	w.settled()
+}

@@ -36,6 +36,7 @@ type world struct {
 	cfg   *schema.Config
 	log   *eventLog
 
+	debian   bool              // the nodes' data lies where Debian's packages put it, and the configuration too
 	binaries map[string]string // our programs, by the name that they get
 }
 
@@ -60,6 +61,13 @@ func newWorld(t *testing.T, nodes ...string) *world {
 			}
 		}
 		w.host.Close()
+		for n := range w.ports {
+			if w.debian {
+				os.RemoveAll(w.data(n))
+				os.RemoveAll(fmt.Sprintf("/etc/postgresql/%d/%s_%s", w.major, w.name, n))
+				os.Remove(fmt.Sprintf("/var/log/postgresql/postgresql-%d-%s_%s.log", w.major, w.name, n))
+			}
+		}
 		os.RemoveAll(dir)
 		os.RemoveAll(w.home() + "/.pg_manage/" + w.name)
 	})
@@ -88,8 +96,15 @@ func owner(t testing.TB) *user.User {
 	return u
 }
 
-func (w *world) home() string            { return owner(w.t).HomeDir }
-func (w *world) data(node string) string { return filepath.Join(w.dir, node, "data") }
+func (w *world) home() string { return owner(w.t).HomeDir }
+
+func (w *world) data(node string) string {
+	if w.debian {
+		return fmt.Sprintf("/var/lib/postgresql/%d/%s_%s", w.major, w.name, node)
+	}
+	return filepath.Join(w.dir, node, "data")
+}
+
 func (w *world) state(node string) string {
 	return filepath.Join(w.home(), ".pg_manage", w.name, node)
 }
