@@ -156,7 +156,7 @@ func (b *builder) lowerAfterPrimary(n *schema.Node, s *Step) {
 		return
 	}
 	s.Needs = append(s.Needs, b.mends(n)...)
-	if !slices.ContainsFunc(b.mends(n), b.has) {
+	if !b.mendable(n) {
 		s.Blocked = fmt.Sprintf("%s is lowered, and %s does not stream, so it has not seen that the primary lowered it", lowered, n.Name)
 	}
 }

@@ -68,13 +68,18 @@ func (b *builder) mends(n *schema.Node) []string {
 	return append(b.running(up), b.id(b.primary, KindRole), b.id(n, KindPassfile), b.id(up, KindHBA), b.id(up, KindCreateSlot, postgres.SlotName(n.Name)))
 }
 
+// mendable says that this plan does something that may let n stream.
+func (b *builder) mendable(n *schema.Node) bool {
+	return !b.halted[b.upstream(n).Name] && slices.ContainsFunc(b.mends(n), b.has)
+}
+
 func (b *builder) staleSlot(n *schema.Node, slot Slot) {
 	for _, o := range b.c.Nodes {
 		if postgres.SlotName(o.Name) != slot.Name {
 			continue
 		}
 		up := b.upstream(o)
-		if up == n && o != b.primary || b.halted[o.Name] || b.node(o).Unreachable != "" || b.halted[n.Name] {
+		if up == n && o != b.primary || b.halted[o.Name] || b.node(o).Unreachable != "" || b.halted[n.Name] || b.has(b.id(n, KindBuild)) {
 			return
 		}
 		s := Step{
@@ -88,7 +93,7 @@ func (b *builder) staleSlot(n *schema.Node, slot Slot) {
 		if o == b.primary {
 			s.Pre = append(s.Pre, Condition{Node: o.Name, Fact: FactRole, Want: "primary"})
 		} else {
-			if up == nil || b.halted[up.Name] || !b.willStream(o) && !slices.ContainsFunc(b.mends(o), b.has) {
+			if up == nil || b.halted[up.Name] || !b.willStream(o) && !b.mendable(o) {
 				b.warnf(n, fmt.Sprintf("It is dropped once %s streams from its own upstream.", o.Name), "slot %s on %s stays, and keeps WAL: %s does not stream", slot.Name, n.Name, o.Name)
 				return
 			}
