@@ -47,10 +47,12 @@ func Upload(ctx context.Context, h Host, file string, r io.Reader, o FileOptions
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		z, err := gzip.NewWriterLevel(pipe, gzip.BestSpeed)
+		// gzip writes some hundred bytes at a time; each would be a packet of its own.
+		out := bufio.NewWriterSize(pipe, 32<<10)
+		z, err := gzip.NewWriterLevel(out, gzip.BestSpeed)
 		if err == nil {
 			if _, err = io.Copy(io.MultiWriter(z, sum), head); err == nil {
-				err = z.Close()
+				err = errors.Join(z.Close(), out.Flush())
 			}
 		}
 		pipe.CloseWithError(err)
