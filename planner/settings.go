@@ -119,10 +119,10 @@ func (b *builder) diffSettings(n *schema.Node) settingsDiff {
 		_, declared := want[name]
 		switch {
 		case slices.Contains(d.restart, name):
-		case gone[name]:
-			d.restart = append(d.restart, name)
 		case declared: // the server has the declared value, and last read another one: it has to read again
 			d.reload = append(d.reload, name)
+		case gone[name]:
+			d.restart = append(d.restart, name)
 		default:
 			b.warnf(n, "pg_manage does not restart for what it does not govern.", "%s on %s was changed outside pg_manage and waits for a restart", name, n.Name)
 		}
