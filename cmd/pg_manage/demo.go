@@ -102,7 +102,11 @@ func (a *app) demoShow(cmd *cobra.Command, d *demo.Demo, cfg *schema.Config) err
 		return err
 	}
 	defer w.close()
-	if a.json || a.quiet {
+	if a.json {
+		view.StatusLine(a.out(cmd), view.NewStatus(w.cfg, w.observed, w.plan, a.now()))
+		return nil
+	}
+	if a.quiet {
 		return a.showStatus(w)
 	}
 	st := a.style(a.stdout)

@@ -32,7 +32,8 @@
 //	               what happens during apply: time, step (ID), cluster, node, message,
 //	               done and total (bytes), elapsed_ns, error; see package event
 //	apply_summary  end of an apply: ok, interrupted, done, failed, skipped, elapsed_ns
+//	status         the fields of Status; at the end of `demo`
 //
-// `plan`, `show` and `apply` write lines. An error that ends another command before
+// `plan`, `show`, `apply` and `demo` write lines. An error that ends another command before
 // it has its document is written as lines too: version, then diagnostic.
 package view

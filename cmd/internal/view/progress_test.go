@@ -123,6 +123,7 @@ func TestTenses(t *testing.T) {
 		"build standby from node1": {"building standby from node1", "built standby from node1"},
 		"create replication slot":  {"creating replication slot", "created replication slot"},
 		"reset x":                  {"resetting x", "reset x"},
+		"send it and see it go":    {"sending it and seeing it go", "sent it and saw it go"},
 		"frobnicate it":            {"frobnicate it", "done: frobnicate it"},
 		"restart":                  {"restarting", "restarted"},
 	} {

@@ -100,6 +100,14 @@ func NewStatus(cfg *schema.Config, obs *planner.Observed, plan *planner.Plan, no
 	return s
 }
 
+type statusLine struct {
+	Type string `json:"type"`
+	Status
+}
+
+// StatusLine writes a status as a line of type "status".
+func StatusLine(l *Lines, s Status) { l.Put(statusLine{"status", s}) }
+
 func clusterStatus(c *schema.Cluster, obs *planner.Observed, plan *planner.Plan, now time.Time) ClusterStatus {
 	cs := ClusterStatus{Name: c.Name, Version: c.Version, Nodes: []NodeStatus{}}
 	primary := onlyPrimary(c, obs)

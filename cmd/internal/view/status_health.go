@@ -60,7 +60,7 @@ func problems(c *ClusterStatus) []string {
 		}
 	}
 	for _, f := range c.Findings {
-		if f.Severity == schema.SeverityError {
+		if f.Severity == schema.SeverityError && !toldByNode(c, f) {
 			out = append(out, findingProblem(f))
 		}
 	}
@@ -69,3 +69,13 @@ func problems(c *ClusterStatus) []string {
 
 // findingProblem is a finding as one line, its cluster left out.
 func findingProblem(f planner.Finding) string { return place("", f.Node) + clean(f.Summary) }
+
+// toldByNode says that the state of a node tells what a finding says.
+func toldByNode(c *ClusterStatus, f planner.Finding) bool {
+	for _, n := range c.Nodes {
+		if n.Name == f.Node && n.Error != "" && strings.Contains(f.Summary, n.Error) {
+			return true
+		}
+	}
+	return false
+}

@@ -47,6 +47,9 @@ func clusterHuman(w io.Writer, st Style, c ClusterStatus, now time.Time) {
 		}
 	}
 	for _, f := range c.Findings {
+		if toldByNode(&c, f) {
+			continue
+		}
 		mark := st.paint(yellow, "!")
 		if f.Severity == schema.SeverityError {
 			mark = st.paint(red, "✗")

@@ -10,7 +10,10 @@ func tenses(summary string) (running, done string) {
 	if ing == "" {
 		return summary, "done: " + summary
 	}
-	return strings.TrimSpace(ing + " " + rest), strings.TrimSpace(ed + " " + rest)
+	// "send a segment and see it arrive" has a second verb.
+	running = ing + " " + strings.ReplaceAll(rest, " and see ", " and seeing ")
+	done = ed + " " + strings.ReplaceAll(rest, " and see ", " and saw ")
+	return strings.TrimSpace(running), strings.TrimSpace(done)
 }
 
 func participles(verb string) (ing, ed string) {
