@@ -163,10 +163,11 @@ func (i *Instance) checkSettings(ctx context.Context, running bool) error {
 		return err
 	}
 	defer db.Close()
-	// A changed setting that waits for a restart stands here as an error too; it is none.
+	// A changed setting that waits for a restart stands here as an error too, and one that
+	// was taken out and waits stands here without a file; both are none.
 	out, err := db.JSON(ctx, `SELECT pg_catalog.json_agg(pg_catalog.json_build_object('file', f.sourcefile, 'line', f.sourceline, 'name', f.name, 'error', f.error) ORDER BY f.seqno)
 FROM pg_catalog.pg_file_settings f LEFT JOIN pg_catalog.pg_settings s ON pg_catalog.lower(s.name) = pg_catalog.lower(f.name)
-WHERE f.error IS NOT NULL AND s.context IS DISTINCT FROM 'postmaster'`)
+WHERE f.error IS NOT NULL AND f.sourcefile IS NOT NULL AND s.context IS DISTINCT FROM 'postmaster'`)
 	if err != nil || len(out) == 0 {
 		return err
 	}

@@ -35,7 +35,9 @@ SELECT jsonb_build_object(
      'time_us', (extract(epoch FROM last_archived_time) * 1000000)::bigint, 'failed', failed_count, 'failed_wal', last_failed_wal,
      'failed_us', (extract(epoch FROM last_failed_time) * 1000000)::bigint) FROM pg_stat_archiver),
  'hba_errors', (SELECT string_agg('line ' || line_number || ': ' || error, '; ' ORDER BY line_number) FROM pg_hba_file_rules WHERE error IS NOT NULL),
+ 'hba_unread', (SELECT modification > pg_conf_load_time() FROM pg_stat_file(current_setting('hba_file'), true)),
  'file_errors', (SELECT string_agg(coalesce(sourcefile, '') || ' line ' || coalesce(sourceline, 0) || ': ' || coalesce(name || ': ', '') || error, '; ' ORDER BY seqno)
-   FROM pg_file_settings WHERE error IS NOT NULL AND error <> 'setting could not be applied'),
+   FROM pg_file_settings f WHERE error IS NOT NULL AND sourcefile IS NOT NULL
+     AND NOT EXISTS (SELECT FROM pg_settings s WHERE lower(s.name) = lower(f.name) AND s.context = 'postmaster')),
  'patroni', EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'Patroni%')
 )::text FROM (SELECT pg_is_in_recovery() AS yes) r
