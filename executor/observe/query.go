@@ -85,6 +85,7 @@ type answer struct {
 	Role             *roleRow     `json:"role"`
 	Archiver         *archiverRow `json:"archiver"`
 	HBAErrors        string       `json:"hba_errors"`
+	HBAUnread        bool         `json:"hba_unread"` // null, when there is no such file, leaves it false
 	FileErrors       string       `json:"file_errors"`
 	Patroni          bool         `json:"patroni"`
 }
@@ -198,7 +199,7 @@ func (a *answer) fill(f *planner.NodeFacts, c *schema.Cluster) {
 			Failed: r.Failed, FailedWAL: r.FailedWAL, FailedTime: r.FailedTime.time(),
 		}
 	}
-	f.Files.HBAErrors = oneLine(a.HBAErrors)
+	f.Files.HBAErrors, f.Files.Unread = oneLine(a.HBAErrors), a.HBAUnread
 	f.Files.SettingsErrors = oneLine(a.FileErrors)
 	if f.Data.SystemIdentifier == "" {
 		f.Data.SystemIdentifier = a.SystemIdentifier
