@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"pg_manage/schema"
@@ -9,7 +10,7 @@ import (
 
 // fleet is many clusters of three nodes. One in ten has a changed parameter.
 func fleet(b *testing.B, clusters int) (*schema.Config, *Observed) {
-	facts := built(b, three()).observe(three()).Clusters["main"]
+	w := built(b, three())
 	cfg, seen := &schema.Config{}, &Observed{Clusters: map[string]*ClusterFacts{}}
 	for i := range clusters {
 		c := three()
@@ -18,13 +19,33 @@ func fleet(b *testing.B, clusters int) (*schema.Config, *Observed) {
 		}
 		c.Name = fmt.Sprintf("cluster%d", i)
 		cfg.Clusters = append(cfg.Clusters, c)
-		seen.Clusters[c.Name] = facts
+		seen.Clusters[c.Name] = w.named(c.Name)
 	}
 	return cfg, seen
 }
 
+// named gives the facts as if the cluster had this name.
+func (w *world) named(name string) *ClusterFacts {
+	facts := w.observe(three()).Clusters["main"]
+	for _, f := range facts.Nodes {
+		for _, text := range []*string{&f.Paths.State, &f.Files.Settings, &f.Files.HookConfig} {
+			*text = strings.NewReplacer("/main/", "/"+name+"/", "cluster main.", "cluster "+name+".", `"main"`, `"`+name+`"`).Replace(*text)
+			*text = strings.ReplaceAll(*text, "/17/"+name, "/17/main")
+		}
+		for _, s := range []string{"archive_command", "restore_command", "primary_conninfo"} {
+			live := f.Server.Settings[s]
+			live.Value = strings.ReplaceAll(live.Value, "/main/", "/"+name+"/")
+			f.Server.Settings[s] = live
+		}
+	}
+	return facts
+}
+
 func benchmarkPlan(b *testing.B, clusters int) {
 	cfg, seen := fleet(b, clusters)
+	if p := New(cfg, seen, testOptions()); len(p.Steps) != clusters/10*6 || p.HasErrors() {
+		b.Fatalf("%d steps, want 6 for every tenth cluster: %v", len(p.Steps), steps(p)[:min(12, len(p.Steps))])
+	}
 	b.ReportAllocs()
 	for b.Loop() {
 		if p := New(cfg, seen, testOptions()); len(p.Clusters) != clusters {

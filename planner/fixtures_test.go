@@ -1,7 +1,6 @@
 package planner
 
 import (
-	"fmt"
 	"maps"
 	"testing"
 	"time"
@@ -14,31 +13,19 @@ const testPassword = "correct horse battery staple"
 
 var testTime = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// nodeOpt changes a declared node.
-type nodeOpt func(*schema.Node)
+func primaryNode(name string) *schema.Node { return declare(name, schema.RolePrimary, "") }
 
-func primaryNode(name string, opts ...nodeOpt) *schema.Node {
-	return declare(name, schema.RolePrimary, "", opts)
+func standbyNode(name, upstream string) *schema.Node {
+	return declare(name, schema.RoleStandby, upstream)
 }
 
-func standbyNode(name, upstream string, opts ...nodeOpt) *schema.Node {
-	return declare(name, schema.RoleStandby, upstream, opts)
-}
-
-func declare(name string, role schema.Role, upstream string, opts []nodeOpt) *schema.Node {
-	digit := 10 + int(name[len(name)-1]-'0')
-	n := &schema.Node{
-		Name: name, Host: name + ".example.net", Address: fmt.Sprintf("10.0.0.%d", digit), Role: role, Upstream: upstream, Port: 5432,
+// declare gives nodeN the address 10.0.0.1N.
+func declare(name string, role schema.Role, upstream string) *schema.Node {
+	host := name + ".example.net"
+	return &schema.Node{
+		Name: name, Host: host, Address: address(host), Role: role, Upstream: upstream, Port: 5432,
 		Parameters: map[string]string{}, Connection: schema.Connection{Type: "ssh", Owner: "postgres"},
 	}
-	for _, o := range opts {
-		o(n)
-	}
-	return n
-}
-
-func param(name, value string) nodeOpt {
-	return func(n *schema.Node) { n.Parameters[name] = value }
 }
 
 // cluster declares PostgreSQL 17 with a replication role.

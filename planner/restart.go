@@ -43,7 +43,7 @@ func (b *builder) floor(n *schema.Node, name string) (int64, bool) {
 	auto, inAuto := b.node(n).Server.AutoConf[name]
 	switch {
 	case declared:
-	case inAuto && !b.toBuild(n):
+	case inAuto && !b.toBuild(n) && !b.node(n).Server.Running: // what it will start with
 		v = auto
 	case b.gone(n, name):
 		return floorDefault(name), true

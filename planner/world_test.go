@@ -30,7 +30,7 @@ type machine struct {
 	conf, hba                        string            // pg_manage.conf, the block in pg_hba.conf
 	included                         bool
 	inst                             *instance // nil: no data directory
-	empty, foreign, unreadable, full bool
+	empty, foreign, unreadable       bool
 	mount                            bool
 	aside                            []*instance
 }
