@@ -173,9 +173,6 @@ func TestFaults(t *testing.T) {
 		n := s.node("node2")
 		psql(s.t, s.node("node1"), "CREATE TABLE IF NOT EXISTS bulk AS SELECT g, repeat(md5(g::text), 20) FROM generate_series(1, 120000) g")
 		n.Shell(s.t, "postgres", "pg_ctlcluster 17 main stop -m immediate; rm -rf /var/lib/postgresql/17/main")
-		if err := s.node("node1").Throttle(80); err != nil {
-			s.t.Fatal(err)
-		}
 		r := s.interfere("build-standby", func(*exec.Cmd) {
 			if err := n.Cut(); err != nil {
 				s.t.Error(err)
@@ -186,9 +183,6 @@ func TestFaults(t *testing.T) {
 			s.t.Errorf("it took %s to notice that the cable is cut", r.took)
 		}
 		if err := n.Join(); err != nil {
-			s.t.Fatal(err)
-		}
-		if err := s.node("node1").Delay(0); err != nil {
 			s.t.Fatal(err)
 		}
 		s.converge("--lock-timeout=2m")

@@ -57,7 +57,20 @@ func usedNetworks() (map[int]bool, error) {
 }
 
 // veth is the lab's end of the node's cable. Interface names end at 15 characters.
-func (n *Node) veth() string { return fmt.Sprintf("pgl%dn%d", n.lab.number, n.index) }
+func (n *Node) veth() string { return vethName(n.lab.number, n.index) }
+
+func vethName(lab, index int) string { return fmt.Sprintf("pgl%dn%d", lab, index) }
+
+// unplug takes a cable away. It goes with its namespace too, but later: who needs its name at once would find it taken.
+func unplug(veth string) error {
+	if exec.Command("ip", "link", "show", veth).Run() != nil {
+		return nil
+	}
+	if err := ip("link", "del", veth); err != nil && exec.Command("ip", "link", "show", veth).Run() == nil {
+		return err
+	}
+	return nil
+}
 
 // plug lays the node's cable: eth0 in its network namespace, the other end on the lab's bridge. The hardware address stays
 // the same over a power cycle, so that neighbours need not forget it first.

@@ -156,11 +156,8 @@ func (n *Node) PowerOff() error {
 		return err
 	}
 	n.setProcess(0, 0)
-	// The interface goes with the namespace, but later; a power-on that comes first would find its name taken.
-	if exec.Command("ip", "link", "show", n.veth()).Run() == nil {
-		if err := ip("link", "del", n.veth()); err != nil && exec.Command("ip", "link", "show", n.veth()).Run() == nil {
-			return err
-		}
+	if err := unplug(n.veth()); err != nil {
+		return err
 	}
 	return n.lab.save()
 }
