@@ -102,7 +102,7 @@ echo locked
 while IFS= read -r beat; do
 	[ "$beat" = release ] && break
 	mine || { echo "another run has taken the lock over" >&2; exit 76; }
-	touch -- "$f"
+	touch -c -- "$f"
 done
 exec 8>>"$1/guard"
 flock -w 10 8 && mine && rm -f -- "$f"

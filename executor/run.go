@@ -60,8 +60,11 @@ func (w Wait) orDefaults() Wait {
 		v *time.Duration
 		d time.Duration
 	}{
-		{&w.Poll, 500 * time.Millisecond}, {&w.Short, 10 * time.Second}, {&w.Service, 60 * time.Second},
-		{&w.Stream, 120 * time.Second}, {&w.Archive, 120 * time.Second},
+		{&w.Poll, 500 * time.Millisecond},
+		{&w.Short, 10 * time.Second},
+		{&w.Service, 60 * time.Second},
+		{&w.Stream, 120 * time.Second},
+		{&w.Archive, 120 * time.Second},
 	} {
 		if *x.v <= 0 {
 			*x.v = x.d

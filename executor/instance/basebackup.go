@@ -109,8 +109,12 @@ func (i *Instance) checkSpace(ctx context.Context, dir string, size int64) error
 func (i *Instance) baseBackup(ctx context.Context, b Build, target string) error {
 	var conninfo []string
 	for _, kv := range [][2]string{
-		{"host", b.SourceHost}, {"port", strconv.Itoa(b.SourcePort)}, {"user", b.User},
-		{"passfile", path.Join(i.State, "passfile")}, {"application_name", b.Node}, {"connect_timeout", "10"},
+		{"host", b.SourceHost},
+		{"port", strconv.Itoa(b.SourcePort)},
+		{"user", b.User},
+		{"passfile", path.Join(i.State, "passfile")},
+		{"application_name", b.Node},
+		{"connect_timeout", "10"},
 	} {
 		q, err := postgres.QuoteConninfo(kv[1])
 		if err != nil {
