@@ -72,7 +72,7 @@ func TestGuard_02_Timelines(t *testing.T) {
 
 	p, _ = meet(t, two, on("node2", "ahead"))
 	wantSteps(t, p)
-	wantError(t, p, "more than the primary")
+	wantError(t, p, "more than the primary node1")
 
 	p, _ = meet(t, two, then(on("node1", "stopped"), on("node2", "ahead")))
 	if s := p.Step("main/node1/start"); s == nil || !strings.Contains(s.Blocked, "would begin without") {

@@ -37,7 +37,7 @@ func (b *builder) mayContradict(n *schema.Node) string {
 		switch {
 		case of.timeline() > f.timeline():
 			return fmt.Sprintf("%s is on timeline %d, %s on %d: the cluster went on without it", o.Name, of.timeline(), n.Name, f.timeline())
-		case of.ahead(f):
+		case of.timeline() == f.timeline() && of.ahead(f):
 			return fmt.Sprintf("%s has WAL up to %s, %s ends at %s: it would begin without what %s has", o.Name, of.position(), n.Name, f.Data.Checkpoint, o.Name)
 		case of.timeline() == f.timeline() && !of.standbyData():
 			return fmt.Sprintf("%s is stopped and no standby either, on the same timeline %d: nobody can say which of the two was the primary", o.Name, of.timeline())

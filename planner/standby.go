@@ -51,7 +51,7 @@ func (b *builder) planStandby(n *schema.Node) {
 		b.errorf(n, "Find out which of the two has the commits that count.", "%s is on timeline %d, ahead of the primary %s on %d", n.Name, f.timeline(), b.primary.Name, b.node(b.primary).timeline())
 		return
 	case same && f.ahead(b.node(b.primary)):
-		b.errorf(n, "Find out which of the two has the commits that count.", "%s has WAL up to %s, more than the primary %s on the same timeline %d", n.Name, f.position(), b.primary.Name, f.timeline())
+		b.errorf(n, "Find out which of the two has the commits that count.", "%s has WAL up to %s on timeline %d, more than the primary %s", n.Name, f.position(), f.timeline(), b.primary.Name)
 		return
 	case same && !f.Server.Running && f.Data.RecoverySignal && !f.Data.StandbySignal:
 		b.errorf(n, "Let it end, or take recovery.signal away, by hand; then plan again.",

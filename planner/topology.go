@@ -167,7 +167,7 @@ func (f *NodeFacts) end() (postgres.LSN, bool) {
 	return 0, false
 }
 
-// ahead says that n has WAL of the same timeline that the primary lacks. One that
+// ahead says that n has WAL that the primary lacks, so that it cannot follow it. One that
 // streams is never ahead: the primary would have refused it, and it may have moved
 // on between the two looks.
 func (f *NodeFacts) ahead(primary *NodeFacts) bool {
@@ -175,7 +175,9 @@ func (f *NodeFacts) ahead(primary *NodeFacts) bool {
 		return false
 	}
 	end, known := primary.end()
-	return known && f.holds() && f.timeline() == primary.timeline() && f.position() > end
+	// A former primary of an older timeline may be: it is rebuilt, not followed up.
+	same := f.timeline() == primary.timeline() || f.timeline() < primary.timeline() && f.standbyData()
+	return known && f.holds() && same && f.position() > end
 }
 
 func (b *builder) splitBrain(running []*schema.Node) {
