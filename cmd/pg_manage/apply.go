@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -37,6 +38,9 @@ running steps, twice leaves at once.
 ` + exitHelp,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.parallelism < 1 {
+				return &hintedError{fmt.Sprintf("--parallelism %d makes no sense", o.parallelism), "At least one step has to run at a time."}
+			}
 			if len(args) == 1 {
 				return a.applyFile(cmd, &o, args[0])
 			}
@@ -57,7 +61,7 @@ running steps, twice leaves at once.
 	o.sel.flags(f)
 	f.BoolVar(&o.autoApprove, "auto-approve", false, "do not ask; steps that lose data still need --allow-data-loss")
 	f.StringSliceVar(&o.allowLoss, "allow-data-loss", nil, "consent to the steps on `NODE` that lose data; may be given several times")
-	f.IntVar(&o.parallelism, "parallelism", 10, "how many steps may run at once")
+	f.IntVar(&o.parallelism, "parallelism", 10, "how many steps may run at once: `N`")
 	f.DurationVar(&o.lockTimeout, "lock-timeout", 0, "how long to wait for another apply that holds a cluster's lock, such as 2m")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "show all commands of each step")
 	return cmd
@@ -136,11 +140,16 @@ func stale(saved, present *planner.Plan, again string) error {
 // applyPlan shows the plan, asks, and does it.
 func (a *app) applyPlan(cmd *cobra.Command, o *applyOptions, w *world, again string) error {
 	p := w.plan
+	for _, name := range o.allowLoss {
+		if !knownName(w.cfg, name) {
+			return unknownName("node", name, names(w.cfg))
+		}
+	}
 	opt := view.PlanOptions{Commands: o.verbose, Consent: true}
 	switch {
 	case a.json:
 		view.PlanJSON(a.out(cmd), p, opt)
-	case !a.quiet:
+	case !a.quiet || !o.autoApprove: // nobody is asked about what is not shown
 		view.PlanHuman(a.stdout, a.style(a.stdout), p, opt)
 	}
 	todo := slices.ContainsFunc(p.Steps, func(s planner.Step) bool { return s.Blocked == "" })

@@ -27,7 +27,7 @@ func (a *app) consent(ctx context.Context, o *applyOptions, p *planner.Plan) err
 			}
 		}
 		return &hintedError{
-			fmt.Sprintf("%s would lose data on %s", missing[0].Summary, missing[0].Node),
+			fmt.Sprintf("%s/%s: this step loses data, and needs consent by name: %s", missing[0].Cluster, missing[0].Node, missing[0].Summary),
 			"Nothing was done. Look at the plan, and if this is what you want, give consent by name: " + strings.Join(flags, " ") + ".",
 		}
 	}

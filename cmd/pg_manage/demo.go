@@ -37,7 +37,7 @@ PostgreSQL is installed, root on Debian and its kin gets it from the packages.`,
 			return a.demoRun(cmd, dir)
 		},
 	}
-	cmd.Flags().StringVar(&dir, "dir", demo.DefaultDir, "folder of the demo")
+	cmd.Flags().StringVar(&dir, "dir", demo.DefaultDir, "`FOLDER` of the demo")
 	cmd.Flags().BoolVar(&destroy, "destroy", false, "stop the demo's instances and remove its folder")
 	return cmd
 }

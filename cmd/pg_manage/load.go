@@ -19,8 +19,8 @@ type variables struct {
 }
 
 func (v *variables) flags(f *pflag.FlagSet) {
-	f.StringArrayVar(&v.vars, "var", nil, "value of a variable, as NAME=VALUE; may be given several times")
-	f.StringArrayVar(&v.files, "var-file", nil, "file with values of variables; may be given several times")
+	f.StringArrayVar(&v.vars, "var", nil, "value of a variable, as `NAME=VALUE`; may be given several times")
+	f.StringArrayVar(&v.files, "var-file", nil, "`FILE` with values of variables; may be given several times")
 }
 
 // again repeats the flags for a command line that is shown. Values are left out:

@@ -16,8 +16,8 @@ import (
 type selection struct{ planner.Selection }
 
 func (s *selection) flags(f *pflag.FlagSet) {
-	f.StringSliceVar(&s.Target, "target", nil, "only steps for this cluster, node or cluster/node, and what they need")
-	f.StringSliceVar(&s.Exclude, "exclude", nil, "no steps for this cluster, node or cluster/node, nor what needs them")
+	f.StringSliceVar(&s.Target, "target", nil, "only steps for `NAME`: a cluster, node or cluster/node, and what they need")
+	f.StringSliceVar(&s.Exclude, "exclude", nil, "no steps for `NAME`: a cluster, node or cluster/node, nor what needs them")
 }
 
 func (a *app) planCommand() *cobra.Command {

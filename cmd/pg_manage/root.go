@@ -33,8 +33,8 @@ truth is what the nodes say now.
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	f := root.PersistentFlags()
-	f.StringVarP(&a.dir, "chdir", "C", ".", "folder that holds the cluster files")
-	f.StringSliceVar(&a.clusters, "cluster", nil, "only this cluster; may be given several times")
+	f.StringVarP(&a.dir, "chdir", "C", ".", "`FOLDER` that holds the cluster files")
+	f.StringSliceVar(&a.clusters, "cluster", nil, "only the cluster `NAME`; may be given several times")
 	f.BoolVar(&a.json, "json", false, "write JSON for programs")
 	f.BoolVar(&a.noColor, "no-color", false, "no colours (also with the environment variable NO_COLOR)")
 	f.BoolVar(&a.debug, "debug", false, "tell on standard error what is being done")

@@ -22,12 +22,13 @@ func diagnostic(w io.Writer, st Style, d schema.Diagnostic) {
 		color, word = yellow, "Warning: "
 	}
 	var body strings.Builder
-	body.WriteString(st.paint(bold+";"+color, word) + st.paint(bold, clean(d.Summary)) + "\n")
+	narrow := Style{Width: st.width() - 2}
+	summary := strings.TrimPrefix(narrow.wrap("", word+clean(d.Summary)), word)
+	body.WriteString(st.paint(bold+";"+color, word) + summary)
 	if d.Range != nil {
 		body.WriteString("\n" + source(st, d))
 	}
 	if d.Detail != "" {
-		narrow := Style{Width: st.width() - 2}
 		body.WriteString("\n" + narrow.wrap("", clean(d.Detail)))
 	}
 	fmt.Fprintln(w, st.paint(color, "╷"))
