@@ -176,6 +176,9 @@ func (r *runner) confirm(ctx context.Context, s *planner.Step) error {
 	for _, c := range s.Post {
 		if err := c.Check(r.node(ctx, s.Cluster, c.Node)); err != nil {
 			err = fmt.Errorf("it was done, and for %s afterwards not seen to hold: %w", limit, err)
+			if why := r.node(ctx, s.Cluster, c.Node).Server.Error; why != "" {
+				err = fmt.Errorf("%w (%s)", err, why)
+			}
 			return r.withLog(ctx, s, err)
 		}
 	}
