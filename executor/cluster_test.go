@@ -111,6 +111,7 @@ func TestSettingsUndo(t *testing.T) {
 	if after, _ := os.ReadFile(w.data("n1") + "/pg_hba.conf"); string(after) != string(hba) {
 		t.Errorf("pg_hba.conf was not put back: %s", after)
 	}
+	w.apply() // at most a reload, since the file has changed and changed back
 	w.settled()
 }
 
