@@ -13,7 +13,8 @@ func (b *builder) look(n *schema.Node) {
 	f := b.node(n)
 	switch {
 	case f.Unreachable != "":
-		b.errorf(n, "Nothing is planned for it, and nothing that it could contradict.", "%s could not be looked at: %s", n.Name, f.Unreachable)
+		why, toCopy, _ := strings.Cut(f.Unreachable, "\n")
+		b.errorf(n, strings.TrimPrefix(toCopy+"\nNothing is planned for it, and nothing that it could contradict.", "\n"), "%s could not be looked at: %s", n.Name, why)
 	case f.Paths.BinDir == "":
 		b.errorf(n, installHint(f, b.c.Version), "PostgreSQL %d is not installed on %s%s", b.c.Version, n.Name, otherVersions(f))
 	case f.Data.State == DataUnknown:

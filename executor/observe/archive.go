@@ -56,7 +56,7 @@ func (p *probe) askArchive(ctx context.Context, f *planner.NodeFacts) {
 	if json.Unmarshal(res.Stdout, &said) == nil {
 		switch said.State {
 		case planner.ArchiveAbsent, planner.ArchiveOurs, planner.ArchiveForeign, planner.ArchiveUnreachable:
-			a.State, a.SystemIdentifier, a.Error = said.State, said.SystemIdentifier, oneLine(said.Error)
+			a.State, a.SystemIdentifier, a.Error = said.State, said.SystemIdentifier, message(said.Error)
 			return
 		}
 	}
@@ -66,7 +66,7 @@ func (p *probe) askArchive(ctx context.Context, f *planner.NodeFacts) {
 	case errors.As(err, &failed) && failed.Status == 124:
 		a.Error = fmt.Sprintf("%s: the target did not answer within %s seconds", p.h.Name(), askSeconds)
 	case err != nil:
-		a.Error = oneLine(cause(ctx, err).Error())
+		a.Error = message(cause(ctx, err).Error())
 	default:
 		a.Error = fmt.Sprintf("%s: `pg_manage hook status` gave an answer that this version does not understand", p.h.Name())
 	}

@@ -108,7 +108,25 @@ func cause(ctx context.Context, err error) error {
 }
 
 func unreachable(err error) *planner.NodeFacts {
-	return &planner.NodeFacts{Unreachable: oneLine(err.Error())}
+	return &planner.NodeFacts{Unreachable: message(err.Error())}
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// message is oneLine, but a line that is there to be copied (indented, behind a colon) stays a line of its own.
+func message(s string) string {
+	var b strings.Builder
+	for line := range strings.SplitSeq(s, "\n") {
+		said := b.String()
+		switch text := oneLine(line); {
+		case text == "":
+		case strings.HasPrefix(line, "    ") && strings.HasSuffix(said, ":"):
+			b.WriteString("\n    " + text)
+		case said == "":
+			b.WriteString(text)
+		default:
+			b.WriteString(" " + text)
+		}
+	}
+	return b.String()
+}

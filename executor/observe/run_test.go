@@ -57,7 +57,7 @@ func TestUnreachable(t *testing.T) {
 		want string
 	}{
 		"refused":      {&remote.ConnectError{Host: "n", Err: errors.New("connection\nrefused")}, nil, "n: cannot connect: connection refused"},
-		"unknown key":  {&remote.HostKeyError{Host: "n", Fingerprint: "SHA256:abc", KeyLine: "n ssh-ed25519 AAAA"}, nil, "add this line to ~/.ssh/known_hosts: n ssh-ed25519 AAAA"},
+		"unknown key":  {&remote.HostKeyError{Host: "n", Fingerprint: "SHA256:abc", KeyLine: "n ssh-ed25519 AAAA"}, nil, "add this line to ~/.ssh/known_hosts:\n    n ssh-ed25519 AAAA"},
 		"no privilege": {nil, says("", &remote.PrivilegeError{Host: "n", From: "bob", To: "postgres", Stderr: "a password is required"}), "NOPASSWD"},
 		"no user":      {nil, noUser, "there is no operating system user postgres: install the packages of PostgreSQL 17"},
 		"hung":         {nil, hung, "no answer within 50ms"},
@@ -76,7 +76,7 @@ func TestUnreachable(t *testing.T) {
 			})
 			o := Run(t.Context(), oneNode(), d, Options{Timeout: 50 * time.Millisecond})
 			f := o.Node("c", "n")
-			if f == nil || !strings.Contains(f.Unreachable, c.want) || strings.Contains(f.Unreachable, "\n") {
+			if f == nil || !strings.Contains(f.Unreachable, c.want) || strings.Count(f.Unreachable, "\n") != strings.Count(c.want, "\n") {
 				t.Fatalf("%+v", f)
 			}
 		})

@@ -64,7 +64,7 @@ func (e *HostKeyError) Error() string {
 	case e.Err != nil:
 		return fmt.Sprintf("%s: the host certificate is not valid (%s): %v", e.Host, e.Fingerprint, e.Err)
 	}
-	return fmt.Sprintf("%s: unknown host key %s; when this is the fingerprint that the host's console shows, add this line to ~/.ssh/known_hosts: %s", e.Host, e.Fingerprint, e.KeyLine)
+	return fmt.Sprintf("%s: unknown host key %s; when this is the fingerprint that the host's console shows, add this line to ~/.ssh/known_hosts:\n    %s", e.Host, e.Fingerprint, e.KeyLine)
 }
 
 func (e *HostKeyError) Unwrap() error { return e.Err }

@@ -102,5 +102,6 @@ func (c *Config) explainLogin(err error, create bool) error {
 		}
 		lines = append(lines, line)
 	}
-	return fmt.Errorf("%w; the line to add to ~%s/.ssh/authorized_keys on %s: %s", err, auth.User, c.Target.Host, lines[0])
+	// On a line of its own, which is shown unbroken: it is there to be copied.
+	return fmt.Errorf("%w; the line to add to ~%s/.ssh/authorized_keys on %s:\n    %s", err, auth.User, c.Target.Host, lines[0])
 }

@@ -89,9 +89,9 @@ func TestFaults(t *testing.T) {
 
 	t.Run("PostgreSQL not installed, or another version", s.in(func() {
 		s.declare(both)
-		s.node("node2").Run(s.t, "mv", "/usr/lib/postgresql/17", "/usr/lib/postgresql/away")
+		s.node("node2").Run(s.t, "mv", "/usr/lib/postgresql/17", "/usr/lib/away")
 		s.run("plan").want(s.t, exitError).says(s.t, "PostgreSQL 17 is not installed on node2", "apt-get install postgresql-17")
-		s.node("node2").Run(s.t, "mv", "/usr/lib/postgresql/away", "/usr/lib/postgresql/17")
+		s.node("node2").Run(s.t, "mv", "/usr/lib/away", "/usr/lib/postgresql/17")
 		s.write("cluster.hcl", clusterFile(16, both))
 		s.run("plan").want(s.t, exitError).says(s.t, "PostgreSQL 16 is not installed on node1", "17")
 		s.declare(both)

@@ -34,6 +34,7 @@ type steps struct {
 	plan    *planner.Plan
 	long    bool // several clusters: nodes are named with theirs
 	running []*stepState
+	skipped string // why the step before was skipped
 }
 
 func newSteps(p *planner.Plan) steps {
@@ -117,6 +118,10 @@ func (s *steps) ended(st Style, e event.Event) string {
 		if why == "" {
 			why = clean(e.Error)
 		}
+		if why == s.skipped && why != "" {
+			return "" // told once: a lock that is held skips every step of a cluster
+		}
+		s.skipped = why
 		if why != "" {
 			why = ": " + why
 		}
