@@ -48,10 +48,10 @@ func (b *builder) planStandby(n *schema.Node) {
 			"the server on %s belongs to another cluster (system identifier %s, the primary has %s)", n.Name, f.Data.SystemIdentifier, source)
 		return
 	case same && f.timeline() > b.node(b.primary).timeline():
-		b.errorf(n, "Find out which of the two has the commits that count.", "%s is on timeline %d, ahead of the primary %s on %d", n.Name, f.timeline(), b.primary.Name, b.node(b.primary).timeline())
+		b.errorf(n, b.choose(n), "%s is on timeline %d, ahead of the primary %s on %d", n.Name, f.timeline(), b.primary.Name, b.node(b.primary).timeline())
 		return
 	case same && f.ahead(b.node(b.primary)):
-		b.errorf(n, "Find out which of the two has the commits that count.", "%s has WAL up to %s on timeline %d, more than the primary %s", n.Name, f.position(), f.timeline(), b.primary.Name)
+		b.errorf(n, b.choose(n), "%s has WAL up to %s on timeline %d, more than the primary %s", n.Name, f.position(), f.timeline(), b.primary.Name)
 		return
 	case same && !f.Server.Running && f.Data.RecoverySignal && !f.Data.StandbySignal:
 		b.errorf(n, "Let it end, or take recovery.signal away, by hand; then plan again.",
@@ -66,6 +66,13 @@ func (b *builder) planStandby(n *schema.Node) {
 	}
 	b.settings(n)
 	b.hba(n)
+}
+
+// choose tells how a person decides between a node's data and the primary's: no flag does that.
+func (b *builder) choose(n *schema.Node) string {
+	dir := b.node(n).Paths.DataDir
+	return fmt.Sprintf("Find out which of the two has the commits that count. If it is %s: stop %s, move its data away (mv %s %s) and apply again, which builds it anew. If it is %s: declare it primary.",
+		b.primary.Name, n.Name, shellQuote(dir), shellQuote(dir+".away"), n.Name)
 }
 
 // build makes a standby from its upstream with pg_basebackup.
