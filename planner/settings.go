@@ -166,7 +166,7 @@ func (b *builder) diffSetting(n *schema.Node, d *settingsDiff, name string, old 
 	if same {
 		return
 	}
-	c := Change{Name: name, Before: redact(name, withUnit(live)), After: value}
+	c := Change{Name: name, Before: redact(name, postgres.ShowSetting(live)), After: value}
 	d.note(name, live, &c)
 	d.changes = append(d.changes, c)
 	d.expect[name] = value
@@ -187,13 +187,6 @@ func (d *settingsDiff) note(name string, live postgres.Setting, c *Change) {
 	} else {
 		d.reload = append(d.reload, name)
 	}
-}
-
-func withUnit(s postgres.Setting) string {
-	if s.Unit == "" || s.Value == "-1" || s.Value == "0" {
-		return s.Value
-	}
-	return s.Value + " x " + s.Unit
 }
 
 func first(words ...string) string {

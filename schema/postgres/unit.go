@@ -179,3 +179,24 @@ func cFloat(s string) (v float64, rest string, err error) {
 	v, err = strconv.ParseFloat(t[:i], 64)
 	return v, t[i:], err
 }
+
+// ShowSetting is a live value as SHOW prints it: in the largest unit that leaves a
+// whole number (guc.c, convert_int_from_base_unit). Values that mean something of
+// their own (-1, 0) and values without a unit stay as they are.
+func ShowSetting(s Setting) string {
+	v, err := strconv.ParseInt(s.Value, 10, 64)
+	if err != nil || v <= 0 || s.Unit == "" {
+		return s.Value
+	}
+	scale, err := unitsOf(s.Unit)
+	if err != nil {
+		return s.Value + " x " + s.Unit
+	}
+	for _, u := range scale {
+		n := float64(v) / u.mult
+		if n >= 1 && n == math.Trunc(n) {
+			return strconv.FormatFloat(n, 'f', -1, 64) + u.unit
+		}
+	}
+	return s.Value + " x " + s.Unit
+}
