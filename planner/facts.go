@@ -89,7 +89,9 @@ func (c Condition) serverValue(s *ServerFacts) string {
 		if same, err := postgres.EqualSetting(c.Want, set); err == nil && same {
 			return c.Want
 		}
-		return redact(c.Arg, set.Value) + set.Unit
+		shown := set
+		shown.Value = redact(c.Arg, set.Value)
+		return postgres.ShowSetting(shown)
 	default:
 		return "no such fact"
 	}

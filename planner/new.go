@@ -47,6 +47,9 @@ func New(desired *schema.Config, observed *Observed, opts Options) *Plan {
 // plan makes the steps of one cluster, concern by concern. Needs may name steps
 // that come later or that turn out not to be needed; finish sorts that out.
 func (b *builder) plan() {
+	if b.unsupported() {
+		return
+	}
 	for _, n := range b.c.Nodes {
 		b.look(n)
 	}
