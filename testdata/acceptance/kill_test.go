@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // progress is an event of apply --json, as far as this test needs it.
@@ -78,9 +79,10 @@ func TestKillApply(t *testing.T) {
 				if r.code != exitOK {
 					t.Fatalf("killed at %s %s, the next apply failed:\n%s\n%s", event, step, r.stdout, r.stderr)
 				}
-				if r := s.plan(); r.code != exitOK {
-					t.Fatalf("killed at %s %s, then applied: the plan is not empty:\n%s\n%s", event, step, r.stdout, r.stderr)
+				if p := s.plan(); p.code != exitOK {
+					t.Fatalf("killed at %s %s, then applied: the plan is not empty:\n%s\n%s", event, step, p.stdout, p.stderr)
 				}
+				t.Logf("killed at %s %s: finished by the next apply in %s", event, step, r.took.Round(time.Millisecond))
 				replicated(t, s.node("node1"), s.node("node2"))
 				s.archived("node1")
 				s.reset("node1", "node2")
