@@ -15,9 +15,9 @@ type progress struct {
 	Step string `json:"step"`
 }
 
-// applyKilled runs apply and kills it with SIGKILL when the nth event of a type comes.
+// applyKilled runs apply and kills it with SIGKILL at the first event that when picks.
 // It says at which step that was, and whether it came to that.
-func (s *site) applyKilled(event string, nth int) (step string, killed bool) {
+func (s *site) applyKilled(when func(progress) bool) (step string, killed bool) {
 	s.t.Helper()
 	cmd := s.command("apply", "--auto-approve", "--json")
 	out, err := cmd.StdoutPipe()
@@ -31,13 +31,9 @@ func (s *site) applyKilled(event string, nth int) (step string, killed bool) {
 	}
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 1<<20)
-	seen := 0
 	for lines.Scan() {
 		var p progress
-		if json.Unmarshal(lines.Bytes(), &p) != nil || p.Type != event {
-			continue
-		}
-		if seen++; seen == nth && !killed {
+		if json.Unmarshal(lines.Bytes(), &p) == nil && !killed && when(p) {
 			step, killed = p.Step, true
 			_ = cmd.Process.Kill()
 		}
@@ -59,35 +55,58 @@ func (s *site) reset(names ...string) {
 	s.node("vault").Run(s.t, "sh", "-c", "rm -rf /backup/*")
 }
 
-// TestKillApply kills apply after each of its steps in turn, and in the middle of each: the next apply always finishes the work.
+// recovers applies after a kill and checks that the work is whole; then the hosts are emptied again.
+func (s *site) recovers(where, step string) {
+	s.t.Helper()
+	r := s.run("apply", "--auto-approve")
+	if r.code != exitOK {
+		s.t.Fatalf("killed at %s %s, the next apply failed:\n%s\n%s", where, step, r.stdout, r.stderr)
+	}
+	if p := s.plan(); p.code != exitOK {
+		s.t.Fatalf("killed at %s %s, then applied: the plan is not empty:\n%s\n%s", where, step, p.stdout, p.stderr)
+	}
+	s.t.Logf("killed at %s %s: finished by the next apply in %s", where, step, r.took.Round(time.Millisecond))
+	replicated(s.t, s.node("node1"), s.node("node2"))
+	s.archived("node1")
+	s.reset("node1", "node2")
+}
+
+// TestKillApply kills apply after each of its steps in turn, and in the middle of those that
+// change the most: the next apply always finishes the work.
 func TestKillApply(t *testing.T) {
 	t.Parallel()
-	for _, event := range []string{"step_done", "step_started"} {
-		t.Run(event, func(t *testing.T) {
-			t.Parallel()
-			s := newSite(t, "trixie", "node1", "node2")
-			s.declare([]string{"node1", "node2"})
-			for nth := 1; ; nth++ {
-				step, killed := s.applyKilled(event, nth)
-				if !killed {
-					if nth < 15 {
-						t.Fatalf("apply had only %d events of type %s", nth-1, event)
-					}
-					break
+	t.Run("after each step", func(t *testing.T) {
+		t.Parallel()
+		s := newSite(t, "trixie", "node1", "node2")
+		s.declare([]string{"node1", "node2"})
+		for nth := 1; ; nth++ {
+			seen := 0
+			step, killed := s.applyKilled(func(p progress) bool {
+				if p.Type == "step_done" {
+					seen++
 				}
-				r := s.run("apply", "--auto-approve")
-				if r.code != exitOK {
-					t.Fatalf("killed at %s %s, the next apply failed:\n%s\n%s", event, step, r.stdout, r.stderr)
+				return seen == nth
+			})
+			if !killed {
+				if nth < 15 {
+					t.Fatalf("apply had only %d steps", nth-1)
 				}
-				if p := s.plan(); p.code != exitOK {
-					t.Fatalf("killed at %s %s, then applied: the plan is not empty:\n%s\n%s", event, step, p.stdout, p.stderr)
-				}
-				t.Logf("killed at %s %s: finished by the next apply in %s", event, step, r.took.Round(time.Millisecond))
-				replicated(t, s.node("node1"), s.node("node2"))
-				s.archived("node1")
-				s.reset("node1", "node2")
+				break
 			}
-			s.settled()
-		})
-	}
+			s.recovers("the end of", step)
+		}
+		s.settled()
+	})
+	t.Run("in the middle", func(t *testing.T) {
+		t.Parallel()
+		s := newSite(t, "trixie", "node1", "node2")
+		s.declare([]string{"node1", "node2"})
+		for _, kind := range []string{"install-binaries", "init-instance", "create-archive", "write-settings", "start", "replication-role", "build-standby"} {
+			step, killed := s.applyKilled(func(p progress) bool { return p.Type == "step_started" && strings.HasSuffix(p.Step, "/"+kind) })
+			if !killed {
+				t.Fatalf("apply had no step %s", kind)
+			}
+			s.recovers("the start of", step)
+		}
+	})
 }
