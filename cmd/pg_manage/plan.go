@@ -118,6 +118,7 @@ func (a *app) look(cmd *cobra.Command, cfg *schema.Config, sel planner.Selection
 		w.close()
 		return nil, unknownName("cluster or node", name, names(cfg))
 	}
+	w.prepare()
 	if err := w.observe(cmd.Context()); err != nil {
 		w.close()
 		return nil, err

@@ -50,6 +50,15 @@ func (w *world) Host(ctx context.Context, c *schema.Cluster, n *schema.Node) (re
 	return h, err
 }
 
+// prepare begins to hash the programs, which a plan needs, while the nodes are looked at.
+func (w *world) prepare() {
+	go func() {
+		if programs, err := w.programs(); err == nil {
+			_, _ = programs.Digests() // an error is kept, and met in makePlan
+		}
+	}()
+}
+
 // observe looks at all nodes. What cannot be seen is a fact, not an error; only
 // an interrupt ends it.
 func (w *world) observe(ctx context.Context) error {

@@ -42,7 +42,8 @@ function mounted(path,    line, f) {
 	}
 }
 BEGIN {
-	config = ENVIRON["PG_CONFIG_DIR"]; data = ENVIRON["PG_DATA"]; hex = ENVIRON["PG_HEX"]
+	config = ENVIRON["PG_CONFIG_DIR"]; data = ENVIRON["PG_DATA"]; port = ENVIRON["PG_PORT"]
+	hex = port == "" ? "" : sprintf("%04X", port)
 	show("settings", config "/pg_manage.conf")
 	last("include", config "/postgresql.conf")
 	block("hba", config "/pg_hba.conf")

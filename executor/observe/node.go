@@ -84,6 +84,10 @@ func (p *probe) runScript(ctx context.Context) (*sections, error) {
 		// Our input, not an argument: sudo logs arguments.
 		text = "sql=" + quoteWord(guarded(p.query)) + "\n" + text
 	}
+	as := p.owner
+	if p.loginIsOwner() {
+		as = "" // spares a shell
+	}
 	v := p.c.Version
 	res, err := p.h.Run(ctx, remote.Command{
 		Args: []string{
@@ -92,7 +96,7 @@ func (p *probe) runScript(ctx context.Context) (*sections, error) {
 			schema.DefaultPaths("debian", v).DataDir, schema.DefaultPaths("rhel", v).DataDir,
 			flag(p.loginIsOwner() && p.h.LoginUser() != "root"), flag(!p.loginIsOwner()),
 		},
-		As:    p.owner,
+		As:    as,
 		Stdin: strings.NewReader(text),
 	})
 	if err != nil {

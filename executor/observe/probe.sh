@@ -373,15 +373,21 @@ files() {
 		hidden "$f" && emit hidden "$hider"
 	done
 	[ -f "$config/postgresql.conf" ] && emit config_exists 1
-	hex=$(printf '%04X' "$port")
-	[ -n "$is_running" ] && hex=''
-	PG_CONFIG_DIR=$config PG_DATA=$data PG_STATE=$state PG_HEX=$hex awk "$files_awk" </dev/null
+	free=$port
+	[ -n "$is_running" ] && free=''
+	PG_CONFIG_DIR=$config PG_DATA=$data PG_STATE=$state PG_PORT=$free awk "$files_awk" </dev/null
+}
+
+# Only systemd needs root. sudo is slow, and may log each refusal, so it runs beside the rest, and where it matters.
+ask_sudo() {
+	sudo=''
+	[ "$ask_root" = 1 ] && [ -d /run/systemd/system ] && command -v sudo >/dev/null 2>&1 || return
+	sudo -n true >/dev/null 2>&1 &
+	sudo=$!
 }
 
 can_root() {
-	if [ "$ask_root" = 1 ] && command -v sudo >/dev/null 2>&1 && sudo -n true >/dev/null 2>&1; then
-		emit root 1
-	fi
+	[ -n "$sudo" ] && wait "$sudo" && emit root 1
 }
 
 query() {
@@ -404,6 +410,8 @@ main() {
 	debian_data=$1 rhel_data=$2 ask_root=$3 ask_sql=$4
 	me=$owner is_running='' have='' have_bin='' run_port='' run_socket='' run_status='' main_stat='' hook_stat=''
 
+	cd / || exit
+	ask_sudo
 	os_release
 	machine
 	home_of_owner

@@ -1,3 +1,5 @@
+WITH g AS MATERIALIZED (SELECT *, lower(name) AS lname FROM pg_settings),
+ pf AS MATERIALIZED (SELECT *, lower(name) AS lname FROM pg_file_settings)
 SELECT jsonb_build_object(
  'version', current_setting('server_version_num')::int,
  'in_recovery', r.yes,
@@ -24,11 +26,11 @@ SELECT jsonb_build_object(
  'settings', (SELECT jsonb_agg(jsonb_build_object('name', s.name,
      'value', CASE WHEN s.source IN ('client', 'session', 'user', 'database', 'database user') THEN coalesce(f.setting, s.boot_val) ELSE s.setting END,
      'unit', s.unit, 'type', s.vartype, 'context', s.context, 'enum', s.enumvals, 'file', s.sourcefile))
-   FROM pg_settings s LEFT JOIN (SELECT DISTINCT ON (lower(name)) lower(name) AS name, setting FROM pg_file_settings
-     WHERE error IS NULL ORDER BY lower(name), seqno DESC) f ON f.name = lower(s.name)
+   FROM g s LEFT JOIN (SELECT DISTINCT ON (lname) lname, setting FROM pf
+     WHERE error IS NULL ORDER BY lname, seqno DESC) f ON f.lname = s.lname
    WHERE s.source NOT IN ('default', 'override', 'client', 'session', 'user', 'database', 'database user', 'command line', 'environment variable')
-      OR lower(s.name) = ANY (ARRAY[:names]::text[])),
- 'pending', (SELECT jsonb_agg(lower(name) ORDER BY name) FROM pg_settings WHERE pending_restart),
+      OR s.lname = ANY (ARRAY[:names]::text[])),
+ 'pending', (SELECT jsonb_agg(lname ORDER BY name) FROM g WHERE pending_restart),
  'role', (SELECT jsonb_build_object('login', rolcanlogin, 'replication', rolreplication,
      'verifier', CASE WHEN rolvaliduntil IS NULL OR rolvaliduntil > now() THEN rolpassword END) FROM pg_authid WHERE rolname = :role),
  'archiver', (SELECT jsonb_build_object('archived', archived_count, 'wal', last_archived_wal,
@@ -37,7 +39,7 @@ SELECT jsonb_build_object(
  'hba_errors', (SELECT string_agg('line ' || line_number || ': ' || error, '; ' ORDER BY line_number) FROM pg_hba_file_rules WHERE error IS NOT NULL),
  'hba_unread', (SELECT modification > pg_conf_load_time() FROM pg_stat_file(current_setting('hba_file'), true)),
  'file_errors', (SELECT string_agg(coalesce(sourcefile, '') || ' line ' || coalesce(sourceline, 0) || ': ' || coalesce(name || ': ', '') || error, '; ' ORDER BY seqno)
-   FROM pg_file_settings f WHERE error IS NOT NULL AND sourcefile IS NOT NULL
-     AND NOT EXISTS (SELECT FROM pg_settings s WHERE lower(s.name) = lower(f.name) AND s.context = 'postmaster')),
+   FROM pf WHERE error IS NOT NULL AND sourcefile IS NOT NULL
+     AND NOT EXISTS (SELECT FROM g WHERE g.lname = pf.lname AND g.context = 'postmaster')),
  'patroni', EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'Patroni%')
 )::text FROM (SELECT pg_is_in_recovery() AS yes) r
