@@ -54,7 +54,12 @@ var _ storage.Driver = (*Store)(nil)
 // New gives the store that an SFTP session reaches. rw carries the session, such as
 // an SSH channel with the subsystem "sftp"; ending ctx while New runs breaks it off.
 func New(ctx context.Context, rw io.ReadWriteCloser, o Options) (*Store, error) {
-	stop := context.AfterFunc(ctx, func() { rw.Close() }) //nolint:errcheck // the session is given up
+	stop := context.AfterFunc(ctx, func() {
+		if o.Close != nil {
+			o.Close() //nolint:errcheck // the session is given up
+		}
+		rw.Close() //nolint:errcheck // the session is given up
+	})
 	defer stop()
 	client, err := sftp.NewClientPipe(rw, rw, sftp.UseConcurrentWrites(true))
 	if err != nil {
@@ -84,6 +89,15 @@ func (s *Store) Close() error {
 	return err
 }
 
+// abandon ends the connection first: ending the session waits for the server's last
+// word, which never comes from a server that hangs.
+func (s *Store) abandon() {
+	if s.o.Close != nil {
+		s.o.Close() //nolint:errcheck // the session is given up
+	}
+	s.client.Close() //nolint:errcheck // the session is given up
+}
+
 func (s *Store) path(name string) string { return path.Join(s.o.Root, name) }
 
 // do runs one operation; when ctx ends first, the session is given up, since SFTP
@@ -92,7 +106,7 @@ func (s *Store) do(ctx context.Context, op, name string, f func() error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %s %s: %w", s.o.Label, op, name, context.Cause(ctx))
 	}
-	stop := context.AfterFunc(ctx, func() { s.Close() }) //nolint:errcheck // the session is given up
+	stop := context.AfterFunc(ctx, s.abandon)
 	err := f()
 	if !stop() && err != nil {
 		err = context.Cause(ctx)
@@ -260,7 +274,7 @@ func (s *Store) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 // reader reads ahead: WriteTo keeps many requests under way, Read just one.
 func (s *Store) reader(ctx context.Context, name string, f *sftp.File) io.ReadCloser {
 	pr, pw := io.Pipe()
-	stop := context.AfterFunc(ctx, func() { s.Close() }) //nolint:errcheck // the session is given up
+	stop := context.AfterFunc(ctx, s.abandon)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
