@@ -40,8 +40,10 @@ type world struct {
 	binaries map[string]string // our programs, by the name that they get
 }
 
+// newWorld makes a world that shares nothing with another, so the tests run side by side: they wait more than they compute.
 func newWorld(t *testing.T, nodes ...string) *world {
 	t.Helper()
+	t.Parallel()
 	dir, err := os.MkdirTemp("/tmp", "pgx") // short: a socket's path has at most 107 bytes
 	if err != nil {
 		t.Fatal(err)

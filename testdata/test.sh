@@ -1,16 +1,26 @@
 #!/usr/bin/env bash
 # Everything that must pass, on a bare Debian machine that has Go and root (or sudo).
 #   testdata/test.sh          installs what is missing, builds the lab's roots, runs vet, lint and all tests
-#   testdata/test.sh --fast   leaves out what needs the lab's hosts
+#   testdata/test.sh --fast   leaves out what needs the lab's hosts, and the tests that take minutes
+# What follows a -- is given to every go test, so that  testdata/test.sh -- -run TestMainJob  runs one test of the lab.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# slow are the tests that --fast leaves out; the full command runs them.
+slow='^(TestAbortedAtEveryStep|TestLostConnections|TestPostgreSQL|TestFunctionsTakeAnything|TestReadCut)$'
+
+args=("$@")
 fast=
+if [ "${1-}" = --fast ]; then
+  fast=1
+  shift
+fi
 case ${1-} in
 '') ;;
---fast) fast=1 ;;
-*) echo "usage: $0 [--fast]" >&2; exit 1 ;;
+--) shift ;;
+*) echo "usage: $0 [--fast] [-- ARGUMENTS OF go test]" >&2; exit 1 ;;
 esac
+extra=("$@")
 
 export PATH="$PATH:/usr/local/go/bin:/usr/sbin:/sbin"
 if ! command -v go >/dev/null; then
@@ -22,7 +32,8 @@ if [ "$(id -u)" -ne 0 ]; then
     echo "$0: the tests make hosts of their own out of namespaces and need root: run it as root, or install sudo" >&2
     exit 1
   fi
-  exec sudo env "PATH=$PATH" "CI=${CI-}" "PG_MANAGE_LAB_CACHE=${PG_MANAGE_LAB_CACHE-}" bash "$0" "$@"
+  exec sudo env "PATH=$PATH" "CI=${CI-}" "PG_MANAGE_LAB_CACHE=${PG_MANAGE_LAB_CACHE-}" \
+    "GOFLAGS=${GOFLAGS-}" "GOPROXY=${GOPROXY-}" bash testdata/test.sh ${args[@]+"${args[@]}"}
 fi
 export HOME="${HOME:-/root}" CGO_ENABLED=1
 export GOFLAGS="${GOFLAGS-} -buildvcs=false" # the work tree may belong to another user, which git refuses
@@ -121,10 +132,10 @@ fi
 step vet go vet ./... "${testdata[@]}"
 step gofumpt formatted
 step staticcheck go tool staticcheck ./... "${testdata[@]}"
-step "unit tests" go test -race -timeout 5m ./...
+step "unit tests" go test -race -timeout 15m -parallel 4 ${fast:+-skip "$slow"} ${extra[@]+"${extra[@]}"} ./...
 if [ -z "$fast" ]; then
   step "lab roots" built
-  step "lab tests" go test -race -timeout 40m "${testdata[@]}"
+  step "lab tests" go test -race -timeout 40m -parallel 3 ${extra[@]+"${extra[@]}"} "${testdata[@]}"
 fi
 
 if [ ${#failed[@]} -gt 0 ]; then

@@ -131,7 +131,7 @@ func (s *server) configure(file, data string, target repo.Target) string {
 }
 
 func (s *server) start(data string) error {
-	_, err := s.try(s.bin+"/pg_ctl", "-D", data, "-w", "-t", "60", "-l", s.root+"/log", "-o", "-k "+s.root+" -c listen_addresses=", "start")
+	_, err := s.try(s.bin+"/pg_ctl", "-D", data, "-w", "-t", "60", "-l", s.root+"/log", "-o", "-k "+s.root+" -c listen_addresses= -c fsync=off", "start")
 	return err
 }
 
