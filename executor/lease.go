@@ -303,6 +303,7 @@ func (r *runner) leaseCluster(ctx context.Context, name string, c *clusterRun) e
 			return err
 		}
 		c.leases = append(c.leases, l)
+		c.leased[node] = true
 		go func() {
 			select {
 			case <-l.Done():

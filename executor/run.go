@@ -121,6 +121,7 @@ type clusterRun struct {
 	ctx    context.Context // ends with hard, and when a lease is lost
 	cancel context.CancelCauseFunc
 	leases []*Lease
+	leased map[string]bool // the nodes that they are on
 }
 
 func newRunner(p *planner.Plan, env Env) *runner {
@@ -142,7 +143,7 @@ func newRunner(p *planner.Plan, env Env) *runner {
 	for i, s := range p.Steps {
 		r.index[s.ID] = i
 		if r.clusters[s.Cluster] == nil {
-			c := &clusterRun{}
+			c := &clusterRun{leased: map[string]bool{}}
 			c.ctx, c.cancel = context.WithCancelCause(r.hard)
 			r.clusters[s.Cluster] = c
 		}

@@ -18,6 +18,9 @@ const actLimit = 15 * time.Minute
 // step brings about what a step is for: it looks, acts, and looks again. already says
 // that nothing had to be done.
 func (r *runner) step(ctx context.Context, s *planner.Step) (already bool, err error) {
+	if r.env.Lease != nil && !r.clusters[s.Cluster].leased[s.Node] {
+		return false, fmt.Errorf("%s could not be reached when the lease on the cluster was taken, so another run may hold it: plan again", s.Node)
+	}
 	before, err := r.look(ctx, s)
 	if err != nil {
 		return false, err
@@ -42,7 +45,7 @@ func (r *runner) step(ctx context.Context, s *planner.Step) (already bool, err e
 // look observes the step's node, unless what the step before it saw still serves.
 // Before data is made or replaced, every node that the step asks about is looked at anew.
 func (r *runner) look(ctx context.Context, s *planner.Step) (*planner.NodeFacts, error) {
-	fresh := s.Effect == planner.EffectDataLoss || s.Kind == planner.KindInit || s.Kind == planner.KindBuild || s.Kind == planner.KindStart
+	fresh := s.Effect == planner.EffectDataLoss || s.Kind == planner.KindInit || s.Kind == planner.KindBuild || s.Kind == planner.KindStart || s.Kind == planner.KindDropSlot
 	if fresh {
 		for _, c := range s.Pre {
 			r.forget(s.Cluster, c.Node)
@@ -87,13 +90,24 @@ func (r *runner) forget(cluster, node string) {
 	delete(r.facts, cluster+"/"+node)
 }
 
-// require checks the preconditions; one that fails on older facts gets a second look.
+// require checks the preconditions; one that fails on older facts gets a second look. A
+// standby whose upstream was restarted by an earlier step connects again only after
+// wal_retrieve_retry_interval, so for streaming there is a wait.
 func (r *runner) require(ctx context.Context, s *planner.Step) error {
 	for _, c := range s.Pre {
 		if c.Check(r.node(ctx, s.Cluster, c.Node)) == nil {
 			continue
 		}
-		if err := c.Check(r.observe(ctx, s.Cluster, c.Node)); err != nil {
+		deadline := time.Now().Add(r.env.Wait.Stream)
+		err := c.Check(r.observe(ctx, s.Cluster, c.Node))
+		for err != nil && c.Fact == planner.FactStreaming && time.Now().Before(deadline) && ctx.Err() == nil {
+			select {
+			case <-ctx.Done():
+			case <-time.After(r.env.Wait.Poll):
+			}
+			err = c.Check(r.observe(ctx, s.Cluster, c.Node))
+		}
+		if err != nil {
 			return fmt.Errorf("precondition: %w; what was observed has changed since the plan was made, so nothing was done: plan again", err)
 		}
 	}

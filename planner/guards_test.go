@@ -259,3 +259,22 @@ func TestGuard_19_FactsAreLookedAtAgain(t *testing.T) {
 		}
 	}
 }
+
+// A rebuild that was cut off between its two renames leaves the node without data, and the old one beside it.
+func TestGuard_05_DataThatWasMovedAsideIsNamed(t *testing.T) {
+	c := two()
+	obs := built(t, c).observe(c)
+	standby := obs.Clusters["main"].Nodes["node2"]
+	standby.Server, standby.Data = ServerFacts{}, DataFacts{State: DataAbsent, Aside: []string{"/data.old-20260101T000000Z"}}
+	p := New(config(c), obs, testOptions())
+	if !slices.ContainsFunc(p.Findings, func(f Finding) bool { return strings.Contains(f.Summary, "/data.old-20260101T000000Z") }) || p.Step("main/node2/build-standby") == nil {
+		t.Errorf("got %v %+v", steps(p), p.Findings)
+	}
+	primary := obs.Clusters["main"].Nodes["node1"]
+	primary.Server, primary.Files = ServerFacts{}, FileFacts{}
+	primary.Data, standby.Data.Aside = DataFacts{State: DataAbsent, Aside: []string{"/data.old-20260101T000000Z"}}, nil
+	p = New(config(c), obs, testOptions())
+	if s := p.Step("main/node1/init-instance"); s == nil || !strings.Contains(s.Blocked, "/data.old-20260101T000000Z") {
+		t.Errorf("a new cluster would be begun beside the old one: %+v", s)
+	}
+}

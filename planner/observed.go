@@ -99,6 +99,7 @@ type DataFacts struct {
 	RecoverySignal   bool              `json:"recovery_signal,omitempty"`
 	MountPoint       bool              `json:"mount_point,omitempty"` // the data directory is a mount point, so it cannot be renamed
 	Building         bool              `json:"building,omitempty"`    // what an interrupted build left lies beside it
+	Aside            []string          `json:"aside,omitempty"`       // former data directories that were moved aside, by path
 	Sample           []string          `json:"sample,omitempty"`      // with DataForeign: up to three names it holds
 }
 

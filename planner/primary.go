@@ -55,9 +55,11 @@ func (b *builder) initInstance(n *schema.Node) {
 	if f.Files.Settings != "" { // written only after the data directory was made
 		blocked = fmt.Sprintf("%s/%s says that %s held data before: see whether a file system is not mounted, and remove the file to begin anew", f.Paths.ConfigDir, SettingsFile, n.Name)
 	}
+	if len(f.Data.Aside) > 0 {
+		blocked = fmt.Sprintf("a former data directory of %s is kept at %s: put it back, or move it elsewhere to begin anew", n.Name, strings.Join(f.Data.Aside, ", "))
+	}
 	pre := []Condition{
 		{Node: n.Name, Fact: FactDataState, Want: string(DataAbsent), Or: []string{string(DataEmpty)}},
-		{Node: n.Name, Fact: FactRunning, Want: "false"},
 	}
 	for _, o := range b.c.Nodes {
 		if o == n {

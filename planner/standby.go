@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"strings"
 
 	"pg_manage/schema"
 	"pg_manage/schema/postgres"
@@ -30,6 +31,10 @@ func (b *builder) planStandby(n *schema.Node) {
 	same := f.holds() && f.Data.SystemIdentifier == source
 	switch {
 	case f.vacant():
+		if len(f.Data.Aside) > 0 {
+			b.warnf(n, "It may be from a rebuild that was cut off. Nothing of it is touched; remove it when it is not needed.",
+				"a former data directory of %s is kept at %s", n.Name, strings.Join(f.Data.Aside, ", "))
+		}
 		b.build(n, false, fmt.Sprintf("%s is declared standby and its data directory is %s", n.Name, f.Data.State))
 	case b.halted[b.primary.Name] && !b.node(b.primary).holds():
 		// Nobody can say whether its data is that of the primary: what it has stays as it is.

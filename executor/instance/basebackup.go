@@ -31,55 +31,61 @@ func (i *Instance) BuildStandby(ctx context.Context, b Build) error {
 	if err := i.refuseRunning(ctx); err != nil {
 		return err
 	}
-	empty, mount, aside, err := i.place(ctx, b)
+	if err := i.refuseForeignConfig(ctx); err != nil {
+		return err
+	}
+	empty, inPlace, aside, err := i.place(ctx, b)
 	if err != nil {
 		return err
 	}
-	target := i.building()
-	if mount {
-		target = i.DataDir
-	}
+	target := i.building(inPlace)
 	if err := i.makeParent(ctx); err != nil {
 		return err
 	}
 	err = i.locked(ctx, func(ctx context.Context) error {
-		if !mount {
-			if err := i.removeLeftover(ctx); err != nil {
-				return err
-			}
+		if err := i.removeLeftover(ctx, inPlace); err != nil {
+			return err
 		}
-		if err := i.checkSpace(ctx, path.Dir(target), b.Size); err != nil {
+		on := path.Dir(i.beside())
+		if inPlace {
+			on = i.DataDir
+		}
+		if err := i.checkSpace(ctx, on, b.Size); err != nil {
 			return err
 		}
 		return i.baseBackup(ctx, b, target)
 	})
+	if err == nil {
+		err = i.verifyCopy(ctx, b, target)
+	}
+	if err == nil {
+		err = i.standbyFiles(ctx, b, target)
+	}
 	if err != nil {
-		return i.failedCopy(ctx, target, mount, err)
+		return i.failedCopy(ctx, target, inPlace, err)
 	}
-	if err := i.verifyCopy(ctx, b, target); err != nil {
-		return i.failedCopy(ctx, target, mount, err)
+	if err := i.swap(ctx, empty, inPlace, aside); err != nil {
+		return err
 	}
-	if err := i.standbyFiles(ctx, b, target); err != nil {
-		return i.failedCopy(ctx, target, mount, err)
+	if aside != "" {
+		b.Notice("the old data directory is kept at " + aside)
 	}
-	if mount {
-		return nil
-	}
-	return i.swap(ctx, empty, aside)
+	return nil
 }
 
 // place says what becomes of the data directory as it is.
-func (i *Instance) place(ctx context.Context, b Build) (empty, mount bool, aside string, err error) {
-	empty, mount, err = i.emptyDir(ctx)
+func (i *Instance) place(ctx context.Context, b Build) (empty, inPlace bool, aside string, err error) {
+	empty, inPlace, err = i.emptyDir(ctx)
 	var failed *remote.CommandError
 	if !errors.As(err, &failed) || !b.MoveAside {
-		return empty, mount, "", err
+		return empty, inPlace, "", err
 	}
 	// Only what is a data directory of PostgreSQL is ever moved.
 	const text = `[ -f "$1/PG_VERSION" ] && [ -f "$1/global/pg_control" ] || { echo "$1 is no PostgreSQL data directory, so it is not touched" >&2; exit 1; }
 [ ! -L "$1" ] || { echo "$1 is a symbolic link: move what it points to away by hand" >&2; exit 1; }
+if mountpoint -q -- "$1" || [ ! -w "$(dirname -- "$1")" ]; then echo "$1 cannot be renamed, since it is a mount point or its parent is not the owner's: move what it holds away by hand" >&2; exit 1; fi
 `
-	if _, err := i.script(ctx, "is it a data directory", text, i.DataDir); err != nil {
+	if _, err := i.script(ctx, "is it a data directory", text, strings.TrimRight(i.DataDir, "/")); err != nil {
 		return false, false, "", err
 	}
 	return false, false, strings.TrimRight(i.DataDir, "/") + ".old-" + b.Now.UTC().Format("20060102T150405Z"), nil
@@ -147,7 +153,7 @@ func explainCopy(host, target string, err error) error {
 	}
 	for _, known := range [][2]string{
 		{"No space left on device", "the file system of " + target + " is full"},
-		{"directory \"", "tablespaces of a source on the same machine cannot be copied to their own places: put the standby on another machine"},
+		{"directory \"", "the directory of a tablespace holds something: move that away when an earlier copy left it; a standby on its source's own machine cannot have tablespaces"},
 		{"no pg_hba.conf entry", "the source's pg_hba.conf does not let this node in: node addresses must be those that the source sees"},
 		{"password authentication failed", "the source refuses the replication password"},
 	} {
@@ -275,12 +281,12 @@ fi
 
 // failedCopy clears away what we made, so that a full disk does not stay full. What
 // cannot be cleared is named. After a lost connection nothing is touched.
-func (i *Instance) failedCopy(ctx context.Context, target string, mount bool, cause error) error {
+func (i *Instance) failedCopy(ctx context.Context, target string, inPlace bool, cause error) error {
 	var lost *remote.LostError
-	if mount || errors.As(cause, &lost) || ctx.Err() != nil { // the next build clears it away
+	if errors.As(cause, &lost) || ctx.Err() != nil { // the next build clears it away
 		return cause
 	}
-	if err := i.removeLeftover(ctx); err != nil {
+	if err := i.removeLeftover(ctx, inPlace); err != nil {
 		return fmt.Errorf("%w; what was copied so far is still at %s: %w", cause, target, err)
 	}
 	return cause

@@ -90,6 +90,11 @@ func (i *Instance) restore(ctx context.Context, file, text string, present bool)
 // It says whether anything had to be changed.
 func (i *Instance) WriteSettings(ctx context.Context, d planner.SettingsDetail, running bool) (changed bool, err error) {
 	ours, main := path.Join(i.ConfigDir, planner.SettingsFile), path.Join(i.ConfigDir, "postgresql.conf")
+	if !running {
+		if err := i.refuseForeignConfig(ctx); err != nil {
+			return false, err
+		}
+	}
 	oldOurs, had, err := i.read(ctx, ours)
 	if err != nil {
 		return false, err

@@ -12,29 +12,35 @@ import (
 // errRunning is a data directory that a live server uses.
 var errRunning = errors.New("a server is running on the data directory")
 
-// emptyDir looks at the data directory: present says that it is there and empty, mount
-// that it is a mount point, which no rename can replace. Anything in it is an error.
-func (i *Instance) emptyDir(ctx context.Context) (present, mount bool, err error) {
-	const text = `d=$1
+// emptyDir looks at the data directory: present says that it is there and empty, inPlace
+// that no rename can put another in its place: it is a mount point, a symbolic link, or
+// its parent is not the owner's to write to. Anything in it is an error, except what an
+// interrupted build of ours says that it moved there.
+func (i *Instance) emptyDir(ctx context.Context) (present, inPlace bool, err error) {
+	const text = `d=$1 b=$1/.pg_manage-building
 if [ ! -e "$d" ] && [ ! -L "$d" ]; then echo absent; exit; fi
 [ -d "$d" ] || { echo "$d is no directory" >&2; exit 1; }
 for f in "$d"/* "$d"/.[!.]* "$d"/..?*; do
 	[ -e "$f" ] || [ -L "$f" ] || continue
-	case $f in */lost+found | */.pg_manage-building) continue ;; esac
+	case ${f##*/} in lost+found | .pg_manage-building) continue ;; esac
+	[ ! -e "$d/PG_VERSION" ] && [ -f "$b/moving" ] && grep -qxF -e "${f##*/}" -- "$b/moving" && continue
 	echo "$d is not empty: it holds ${f##*/}" >&2
 	exit 1
 done
-a=$(stat -c %d -- "$d") && b=$(stat -c %d -- "$d/..") || exit
-if [ -L "$d" ] || [ "$a" != "$b" ] || mountpoint -q -- "$d"; then echo mount; else echo empty; fi
+x=$(stat -L -c %d -- "$d") && y=$(stat -c %d -- "$(dirname -- "$d")") || exit
+if [ ! -L "$d" ] && [ "$x" = "$y" ] && ! mountpoint -q -- "$d" && [ -w "$(dirname -- "$d")" ]; then echo empty; exit; fi
+[ -O "$d" ] || { echo "$d does not belong to $(id -un): give it to that user" >&2; exit 1; }
+[ ! -e "$d/lost+found" ] || { echo "$d is the root of a file system and holds lost+found, which no server can copy to a standby: declare a directory below it as data_dir" >&2; exit 1; }
+echo in-place
 `
-	res, err := i.script(ctx, "look at the data directory", text, i.DataDir)
+	res, err := i.script(ctx, "look at the data directory", text, strings.TrimRight(i.DataDir, "/"))
 	if err != nil {
 		return false, false, err
 	}
 	switch strings.TrimSpace(string(res.Stdout)) {
 	case "empty":
 		return true, false, nil
-	case "mount":
+	case "in-place":
 		return true, true, nil
 	}
 	return false, false, nil
@@ -42,7 +48,10 @@ if [ -L "$d" ] || [ "$a" != "$b" ] || mountpoint -q -- "$d"; then echo mount; el
 
 // removeLeftover deletes what an interrupted initdb or pg_basebackup of ours left
 // beside the data directory. Anything that does not look like that is left alone.
-func (i *Instance) removeLeftover(ctx context.Context) error {
+func (i *Instance) removeLeftover(ctx context.Context, inPlace bool) error {
+	if inPlace {
+		return i.clearInside(ctx)
+	}
 	const text = `d=$1
 [ -e "$d" ] || [ -L "$d" ] || exit 0
 case $d in *.pg_manage-building) ;; *) exit 1 ;; esac
@@ -60,7 +69,7 @@ for f in "$d"/* "$d"/.[!.]*; do
 done
 rm -rf -- "$d"
 `
-	if _, err := i.script(ctx, "clear away an interrupted copy", text, i.building()); err != nil {
+	if _, err := i.script(ctx, "clear away an interrupted copy", text, i.beside()); err != nil {
 		return fmt.Errorf("clear away what an interrupted run left: %w", err)
 	}
 	return nil
@@ -87,10 +96,14 @@ exit 0
 }
 
 // swap puts the finished directory into the place of the data directory. What was
-// there is removed when it was an empty directory, and renamed to aside otherwise.
-func (i *Instance) swap(ctx context.Context, empty bool, aside string) error {
+// there is removed when it was an empty directory, and renamed to aside otherwise. It
+// comes back when the second rename fails.
+func (i *Instance) swap(ctx context.Context, empty, inPlace bool, aside string) error {
 	if err := i.refuseRunning(ctx); err != nil {
 		return err
+	}
+	if inPlace {
+		return i.moveUp(ctx)
 	}
 	data := strings.TrimRight(i.DataDir, "/")
 	switch {
@@ -103,8 +116,16 @@ func (i *Instance) swap(ctx context.Context, empty bool, aside string) error {
 			return fmt.Errorf("move the old data directory aside: %w", err)
 		}
 	}
-	if err := remote.Rename(ctx, i.Host, i.building(), data, i.Owner); err != nil {
-		return fmt.Errorf("put the new data directory into its place (it is whole, at %s): %w", i.building(), err)
+	err := remote.Rename(ctx, i.Host, i.beside(), data, i.Owner)
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("put the new data directory into its place (it is whole, at %s): %w", i.beside(), err)
+	if aside != "" && !empty {
+		if back := remote.Rename(context.WithoutCancel(ctx), i.Host, aside, data, i.Owner); back != nil {
+			return fmt.Errorf("%w; the old data directory is kept at %s", err, aside)
+		}
+		return fmt.Errorf("%w; the old data directory was put back", err)
+	}
+	return err
 }

@@ -17,6 +17,9 @@ import (
 // renamed into it when it is whole. Where postgresql-common governs the instance, its
 // configuration is made the way pg_createcluster does. The directory must be absent or empty.
 func (i *Instance) Init(ctx context.Context, d planner.InitDetail) error {
+	if err := i.refuseForeignConfig(ctx); err != nil {
+		return err
+	}
 	if err := i.makeParent(ctx); err != nil {
 		return err
 	}
@@ -24,19 +27,14 @@ func (i *Instance) Init(ctx context.Context, d planner.InitDetail) error {
 	if err != nil {
 		return err
 	}
-	empty, mount, err := i.emptyDir(ctx)
+	empty, inPlace, err := i.emptyDir(ctx)
 	if err != nil {
 		return err
 	}
-	target := i.building()
-	if mount {
-		target = i.DataDir
-	}
+	target := i.building(inPlace)
 	err = i.locked(ctx, func(ctx context.Context) error {
-		if !mount {
-			if err := i.removeLeftover(ctx); err != nil {
-				return err
-			}
+		if err := i.removeLeftover(ctx, inPlace); err != nil {
+			return err
 		}
 		_, err := i.Host.Run(ctx, i.guarded(i.program("initdb"), "-D", target, "--data-checksums", "--encoding=UTF8", "--locale="+locale,
 			"--auth-local=peer", "--auth-host=scram-sha-256", "--username="+i.Owner))
@@ -48,10 +46,7 @@ func (i *Instance) Init(ctx context.Context, d planner.InitDetail) error {
 	if err := i.adopt(ctx, target); err != nil {
 		return err
 	}
-	if mount {
-		return nil
-	}
-	return i.swap(ctx, empty, "")
+	return i.swap(ctx, empty, inPlace, "")
 }
 
 // makeParent creates the directories above the data directory, for the owner alone.

@@ -40,8 +40,16 @@ func (i *Instance) Debian() (name string, ok bool) {
 	return path.Base(dir), true
 }
 
-// building is where a data directory is made before it is renamed into its place.
-func (i *Instance) building() string {
+// building is where a data directory is made before it moves into its place.
+func (i *Instance) building(inPlace bool) string {
+	if inPlace {
+		return strings.TrimRight(i.DataDir, "/") + "/.pg_manage-building/data"
+	}
+	return i.beside()
+}
+
+// beside is building for a data directory that a rename can put into its place.
+func (i *Instance) beside() string {
 	return strings.TrimRight(i.DataDir, "/") + ".pg_manage-building"
 }
 

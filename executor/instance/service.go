@@ -17,7 +17,12 @@ const StartTimeout = 300 * time.Second
 
 // Start starts the server by way of what governs it, and waits until it answers or
 // its manager gives up. The error carries the end of the server's log.
-func (i *Instance) Start(ctx context.Context) error { return i.service(ctx, "start") }
+func (i *Instance) Start(ctx context.Context) error {
+	if err := i.refuseForeignConfig(ctx); err != nil {
+		return err
+	}
+	return i.service(ctx, "start")
+}
 
 // Restart stops the server (fast mode) and starts it again.
 func (i *Instance) Restart(ctx context.Context) error { return i.service(ctx, "restart") }

@@ -52,14 +52,16 @@ SET log_min_duration_sample = -1; SET log_transaction_sample_rate = 0; SET pg_st
 	return nil
 }
 
-// CreateSlot makes a physical replication slot that keeps WAL from now on.
+// CreateSlot makes a physical replication slot that keeps WAL from now on. That it is
+// there already, from an attempt whose answer was lost, is no error.
 func (i *Instance) CreateSlot(ctx context.Context, name string) error {
-	return i.slot(ctx, name, "SELECT pg_catalog.pg_create_physical_replication_slot(%s, true)")
+	return i.slot(ctx, name, `SELECT pg_catalog.pg_create_physical_replication_slot(%[1]s, true)
+ WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = %[1]s AND slot_type = 'physical')`)
 }
 
 // DropSlot drops a slot that nobody uses.
 func (i *Instance) DropSlot(ctx context.Context, name string) error {
-	return i.slot(ctx, name, "SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots WHERE slot_name = %s")
+	return i.slot(ctx, name, "SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots WHERE slot_name = %[1]s")
 }
 
 func (i *Instance) slot(ctx context.Context, name, sql string) error {

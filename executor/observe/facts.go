@@ -100,7 +100,7 @@ func dataFacts(s *sections) planner.DataFacts {
 	d := planner.DataFacts{
 		State: planner.DataState(s.get("data")), Error: s.get("data_error"), Building: s.is("building"),
 		MountPoint:    s.is("mount") || s.is("symlink") || otherDevice(s.get("data_stat"), s.get("parent_stat")),
-		StandbySignal: s.is("standby_signal"), RecoverySignal: s.is("recovery_signal"), Sample: s.values["sample"],
+		StandbySignal: s.is("standby_signal"), RecoverySignal: s.is("recovery_signal"), Sample: s.values["sample"], Aside: s.values["aside"],
 	}
 	if s.get("data_dir") == "" {
 		d.State, d.Error = planner.DataUnknown, "no convention is known for this distribution: declare data_dir"

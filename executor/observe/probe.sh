@@ -152,6 +152,9 @@ config_dir() {
 data_directory() {
 	[ -e "$data.pg_manage-building" ] || [ -e "$data/.pg_manage-building" ] && emit building 1
 	[ -L "$data" ] && emit symlink 1
+	for f in "$data".old-*; do
+		[ -f "$f/PG_VERSION" ] && emit aside "$f"
+	done
 	if hidden "$data"; then
 		emit data unknown
 		emit data_error "$hider cannot be searched"
@@ -194,6 +197,9 @@ data_directory() {
 		case ${f##*/} in
 		lost+found | .pg_manage-building) continue ;;
 		esac
+		# What an interrupted build of ours had begun to move into its place.
+		[ ! -e "$data/PG_VERSION" ] && [ -f "$data/.pg_manage-building/moving" ] &&
+			grep -qxF -e "${f##*/}" -- "$data/.pg_manage-building/moving" && continue
 		[ $n = 0 ] && emit data foreign
 		n=$((n + 1))
 		emit sample "${f##*/}"
