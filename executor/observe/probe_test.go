@@ -111,6 +111,19 @@ func TestDataDirectories(t *testing.T) {
 					func(t *testing.T, d string) { mkdir(t, d+"/.pg_manage-building") },
 					planner.DataFacts{State: "empty", Building: true},
 				},
+				"half moved up": {func(t *testing.T, d string) {
+					write(t, d+"/.pg_manage-building/moving", "base\npg_wal\n")
+					write(t, d+"/base/1/2", "")
+				}, planner.DataFacts{State: "empty", Building: true}},
+				"half moved up, and something else": {func(t *testing.T, d string) {
+					write(t, d+"/.pg_manage-building/moving", "base\npg_wal\n")
+					write(t, d+"/base/1/2", "")
+					write(t, d+"/bas", "")
+				}, planner.DataFacts{State: "foreign", Building: true, Sample: []string{"bas"}}},
+				"moved aside": {func(t *testing.T, d string) {
+					write(t, d+".old-20260101T000000Z/PG_VERSION", "17\n")
+					write(t, d+".old-school/thesis", "")
+				}, planner.DataFacts{State: "absent", Aside: []string{"DATA.old-20260101T000000Z"}}},
 				"unreadable": {func(t *testing.T, d string) {
 					mkdir(t, d)
 					chmod(t, d, 0)
@@ -133,6 +146,9 @@ func TestDataDirectories(t *testing.T) {
 					cl, n := bare(t, data)
 					f := look(t, &atHome{local(t), dir, shell}, cl, n)
 					c.want.Error = strings.ReplaceAll(c.want.Error, "DATA", data)
+					for i := range f.Data.Aside {
+						f.Data.Aside[i] = strings.ReplaceAll(f.Data.Aside[i], data, "DATA")
+					}
 					if name == "damaged" { // the rest of the message is the version's own
 						if !strings.HasPrefix(f.Data.Error, "pg_controldata:") {
 							t.Errorf("error %q", f.Data.Error)
