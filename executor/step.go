@@ -92,7 +92,7 @@ func (r *runner) forget(cluster, node string) {
 
 // require checks the preconditions; one that fails on older facts gets a second look. A
 // standby whose upstream was restarted by an earlier step connects again only after
-// wal_retrieve_retry_interval, so for streaming there is a wait.
+// wal_retrieve_retry_interval, and then has to replay, so for these there is a wait.
 func (r *runner) require(ctx context.Context, s *planner.Step) error {
 	for _, c := range s.Pre {
 		if c.Check(r.node(ctx, s.Cluster, c.Node)) == nil {
@@ -100,7 +100,7 @@ func (r *runner) require(ctx context.Context, s *planner.Step) error {
 		}
 		deadline := time.Now().Add(r.env.Wait.Stream)
 		err := c.Check(r.observe(ctx, s.Cluster, c.Node))
-		for err != nil && c.Fact == planner.FactStreaming && time.Now().Before(deadline) && ctx.Err() == nil {
+		for err != nil && (c.Fact == planner.FactStreaming || c.Fact == planner.FactLimit) && time.Now().Before(deadline) && ctx.Err() == nil {
 			select {
 			case <-ctx.Done():
 			case <-time.After(r.env.Wait.Poll):

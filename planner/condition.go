@@ -17,6 +17,7 @@ const (
 	FactAccepting  Fact = "accepting"         // Want "true" or "false"
 	FactRole       Fact = "role"              // Want "primary" or "standby"
 	FactStreaming  Fact = "streaming"         // Want "true"
+	FactLimit      Fact = "replayed limit"    // Arg a setting of standbyFloor, Want its value on the primary: replayed up to there
 	FactSlot       Fact = "slot"              // Arg its name, Want "present" or "absent"
 	FactSetting    Fact = "setting"           // Arg its name, Want the declared value
 	FactSettings   Fact = "settings_file"     // Want the SHA-256 of the file

@@ -60,6 +60,9 @@ func (c Condition) value(n *NodeFacts) (got string, unknown bool) {
 		}
 		return string(n.Archive.State), false
 	}
+	if c.Fact == FactLimit {
+		return n.Data.Limits[c.Arg], false
+	}
 	if !n.Server.Accepting {
 		if n.Server.Error != "" {
 			return "the server does not answer: " + n.Server.Error, true

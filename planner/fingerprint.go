@@ -29,6 +29,7 @@ func fingerprint(desired *schema.Config, observed *Observed, opts Options) (map[
 			}
 			id := c.Name + "/" + n.Name + "/"
 			data, server, archive, host := f.Data, stable(f.Server), f.Archive, f.Host
+			data.Limits = nil   // follows the primary's settings, which are facts of their own
 			if server.Running { // it moves on; of a stopped one it tells who is ahead
 				data.Checkpoint, data.ControlState, data.Timeline = 0, "", 0
 			}

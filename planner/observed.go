@@ -95,6 +95,7 @@ type DataFacts struct {
 	Checkpoint       postgres.LSN      `json:"checkpoint,omitempty"` // latest checkpoint location
 	Checksums        bool              `json:"checksums,omitempty"`
 	SegmentSize      int64             `json:"segment_size,omitempty"` // bytes of a WAL segment
+	Limits           map[string]string `json:"limits,omitempty"`       // the settings that pg_control keeps; on a standby those of its primary, as far as replayed
 	StandbySignal    bool              `json:"standby_signal,omitempty"`
 	RecoverySignal   bool              `json:"recovery_signal,omitempty"`
 	MountPoint       bool              `json:"mount_point,omitempty"` // the data directory is a mount point, so it cannot be renamed

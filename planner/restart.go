@@ -152,6 +152,12 @@ func (b *builder) lowerAfterPrimary(n *schema.Node, s *Step) {
 	}
 	s.Reason += "; after the primary, since " + lowered + " is lowered"
 	s.Pre = append(s.Pre, Condition{Node: n.Name, Fact: FactStreaming, Want: "true"})
+	for _, name := range standbyFloor() {
+		want, sure := b.floor(b.primary, name)
+		if have := b.node(n).Data.Limits[name]; sure && have != "" && have != strconv.FormatInt(want, 10) {
+			s.Pre = append(s.Pre, Condition{Node: n.Name, Fact: FactLimit, Arg: name, Want: strconv.FormatInt(want, 10)})
+		}
+	}
 	if b.willStream(n) {
 		return
 	}

@@ -124,7 +124,7 @@ func dataFacts(s *sections) planner.DataFacts {
 	d.SystemIdentifier = strconv.FormatUint(c.SystemIdentifier, 10)
 	d.ControlState, d.Checkpoint, d.SegmentSize = c.State, c.Checkpoint, c.SegmentSize
 	d.Timeline = max(c.Timeline, c.MinRecoveryEndTimeline)
-	d.Checksums = c.ChecksumVersion != 0
+	d.Checksums, d.Limits = c.ChecksumVersion != 0, c.Settings
 	return d
 }
 

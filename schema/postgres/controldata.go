@@ -81,6 +81,12 @@ func ParseControlData(text string) (*ControlData, error) {
 	}
 	for key, v := range lines {
 		if name, ok := strings.CutSuffix(key, " setting"); ok {
+			switch name { // pg_controldata calls them by older names
+			case "max_prepared_xacts":
+				name = "max_prepared_transactions"
+			case "max_locks_per_xact":
+				name = "max_locks_per_transaction"
+			}
 			c.Settings[name] = v
 		}
 	}
