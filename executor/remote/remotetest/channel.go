@@ -96,6 +96,17 @@ func (s *Server) session(ch ssh.Channel, reqs <-chan *ssh.Request) {
 		switch {
 		case req.Type == "exec" && ok && !begun:
 			begun = true
+			if s.exec != nil {
+				req.Reply(true, nil)
+				work.Add(1)
+				go func() {
+					defer work.Done()
+					status := s.exec(m.Text, ch, ch)
+					ch.SendRequest("exit-status", false, ssh.Marshal(struct{ S uint32 }{uint32(status)}))
+					ch.Close()
+				}()
+				continue
+			}
 			cmd, stdin, err := s.start(ch, m.Text)
 			req.Reply(err == nil, nil)
 			if err != nil {

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"encoding/pem"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -34,6 +35,7 @@ type Server struct {
 	env      []string
 	runAs    *syscall.Credential
 	maxSess  int
+	exec     func(line string, stdin io.Reader, stdout io.Writer) (status int)
 	dir      string
 	listener net.Listener
 	wg       sync.WaitGroup
@@ -68,6 +70,11 @@ func WithRunAs(uid, gid uint32) Option {
 
 // WithMaxSessions limits sessions per connection; 10, as OpenSSH, is the default.
 func WithMaxSessions(n int) Option { return func(s *Server) { s.maxSess = n } }
+
+// WithExec makes the server answer commands by a function, and run none.
+func WithExec(exec func(line string, stdin io.Reader, stdout io.Writer) (status int)) Option {
+	return func(s *Server) { s.exec = exec }
+}
 
 // StartServer starts a server that ends with the test.
 func StartServer(t testing.TB, opts ...Option) *Server {

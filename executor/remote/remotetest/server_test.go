@@ -3,9 +3,12 @@ package remotetest_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/pkg/sftp"
@@ -67,6 +70,24 @@ func TestLimitsSessions(t *testing.T) {
 		if err == nil {
 			defer s.Close()
 		}
+	}
+}
+
+func TestAnswersByFunction(t *testing.T) {
+	s := remotetest.StartServer(t, remotetest.WithExec(func(line string, stdin io.Reader, stdout io.Writer) int {
+		text, _ := io.ReadAll(stdin)
+		fmt.Fprintf(stdout, "%s: %s", line, text)
+		return 3
+	}))
+	h, err := remote.Dial(t.Context(), s.Options("n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	res, err := h.Run(t.Context(), remote.Command{Args: []string{"ask"}, Stdin: strings.NewReader("me")})
+	var ce *remote.CommandError
+	if !errors.As(err, &ce) || ce.Status != 3 || string(res.Stdout) != "exec ask: me" {
+		t.Fatalf("%q %v", res.Stdout, err)
 	}
 }
 
