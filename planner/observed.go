@@ -43,7 +43,7 @@ type HostFacts struct {
 	Arch      string            `json:"arch"`      // Go's name: amd64, arm64
 	Owner     string            `json:"owner"`     // operating system user that owns the instance
 	OwnerHome string            `json:"owner_home"`
-	CanRoot   bool              `json:"can_root"`          // root, or sudo without a password
+	CanRoot   bool              `json:"can_root"`          // root, or sudo without a password; asked only where systemd governs
 	Systemd   bool              `json:"systemd"`           // systemd runs the machine
 	Installed map[string]string `json:"installed"`         // our binaries: file name -> SHA-256
 	Packages  map[int]string    `json:"packages"`          // PostgreSQL major version -> full version of the server binaries found
