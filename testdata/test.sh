@@ -135,7 +135,7 @@ step staticcheck go tool staticcheck ./... "${testdata[@]}"
 step "unit tests" go test -race -timeout 15m -parallel 4 ${fast:+-skip "$slow"} ${extra[@]+"${extra[@]}"} ./...
 if [ -z "$fast" ]; then
   step "lab roots" built
-  step "lab tests" go test -race -timeout 40m -parallel 3 ${extra[@]+"${extra[@]}"} "${testdata[@]}"
+  step "lab tests" go test -race -timeout 55m -parallel 3 ${extra[@]+"${extra[@]}"} "${testdata[@]}"
 fi
 
 if [ ${#failed[@]} -gt 0 ]; then
