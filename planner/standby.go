@@ -75,9 +75,13 @@ func (b *builder) planStandby(n *schema.Node) {
 
 // choose tells how a person decides between a node's data and the primary's: no flag does that.
 func (b *builder) choose(n *schema.Node) string {
-	dir := b.node(n).Paths.DataDir
-	return fmt.Sprintf("Find out which of the two has the commits that count. If it is %s: stop %s, move its data away (mv %s %s) and apply again, which builds it anew. If it is %s: declare it primary.",
-		b.primary.Name, n.Name, shellQuote(dir), shellQuote(dir+".away"), n.Name)
+	f := b.node(n)
+	dir, history := f.Paths.DataDir, ""
+	if tli := f.timeline(); b.c.Archive != nil && tli > b.node(b.primary).timeline() {
+		history = fmt.Sprintf("Take %s out of the archive as well, if it is there: standbys would follow it.\n", postgres.HistoryName(tli))
+	}
+	return fmt.Sprintf("Find out which of the two has the commits that count. If it is %s: stop %s, move its data away, and apply again, which builds it anew:\n    mv %s %s\n%sIf it is %s: declare it primary.",
+		b.primary.Name, n.Name, shellQuote(dir), shellQuote(dir+".away"), history, n.Name)
 }
 
 // build makes a standby from its upstream with pg_basebackup.

@@ -219,14 +219,17 @@ func TestFaults(t *testing.T) {
 	}))
 
 	t.Run("two primaries", s.in(func() {
+		s.declare(both)
+		s.converge()
 		n := s.node("node2")
 		n.Shell(s.t, "postgres", "pg_ctlcluster 17 main promote")
 		eventually(s.t, 30*time.Second, "node2 is promoted", func() bool { return psql(s.t, n, "SELECT pg_is_in_recovery()") == "f" })
 		s.run("apply", "--auto-approve", "--allow-data-loss=node2").want(s.t, exitError).says(s.t, "node1: system identifier", "node2: system identifier", "timeline 2")
 		n.Shell(s.t, "postgres", "pg_ctlcluster 17 main stop")
 		// Its timeline is ahead: whose commits count is for a person to say, not for a flag.
-		s.run("apply", "--auto-approve", "--allow-data-loss=node2").want(s.t, exitError).says(s.t, "timeline 2", "mv /var/lib/postgresql/17/main /var/lib/postgresql/17/main.away")
+		s.run("apply", "--auto-approve", "--allow-data-loss=node2").want(s.t, exitError).says(s.t, "timeline 2", "mv /var/lib/postgresql/17/main /var/lib/postgresql/17/main.away", "00000002.history")
 		n.Shell(s.t, "postgres", "mv /var/lib/postgresql/17/main /var/lib/postgresql/17/main.away")
+		s.node("vault").Run(s.t, "rm", "-f", "/backup/pg_archlog/main/00000002.history")
 		s.converge()
 		replicated(s.t, s.node("node1"), n)
 	}))
