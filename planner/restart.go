@@ -185,10 +185,5 @@ func (b *builder) floorChanges(n *schema.Node) (raised, lowered string) {
 
 // gone says that a setting comes from our file, which no longer declares it.
 func (b *builder) gone(n *schema.Node, name string) bool {
-	for _, have := range b.node(n).Server.FromOurFile {
-		if have == name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(b.node(n).Server.FromOurFile, name)
 }
