@@ -15,17 +15,33 @@ import (
 	"pg_manage/executor/repo/storage"
 )
 
-// Target is where a backup target lies and how it is reached from a node.
+// Target is where a backup target lies, how it is reached from a node, and how files
+// are written there.
 type Target struct {
 	Name         string   `json:"name"`
-	Scheme       string   `json:"scheme"` // file, nfs, cifs or ssh
+	Scheme       string   `json:"scheme"` // file, nfs, cifs, ssh or s3
 	User         string   `json:"user,omitempty"`
-	Host         string   `json:"host,omitempty"`
-	Port         int      `json:"port,omitempty"` // 0 leaves it to ssh_config
-	Path         string   `json:"path"`
+	Host         string   `json:"host,omitempty"`          // s3: the bucket
+	Port         int      `json:"port,omitempty"`          // 0 leaves it to ssh_config
+	Path         string   `json:"path"`                    // s3: what all keys begin with
 	ArchiveDir   string   `json:"archive_dir"`             // below Path
 	HostKeys     []string `json:"host_keys,omitempty"`     // public keys that the host may show, beside those of known_hosts
 	IdentityFile string   `json:"identity_file,omitempty"` // private key to log in with, before all others
+
+	// Of s3:// targets.
+	Endpoint        string `json:"endpoint,omitempty"` // host and port; "" is Amazon's
+	Region          string `json:"region,omitempty"`
+	PathStyle       bool   `json:"path_style,omitempty"` // the bucket in the path, not in the host name
+	CAFile          string `json:"ca_file,omitempty"`
+	CredentialsFile string `json:"credentials_file,omitempty"`
+	Profile         string `json:"profile,omitempty"`
+
+	Compression     string   `json:"compression"` // zstd (also when empty), lz4, gzip or none
+	Recipients      []string `json:"recipients,omitempty"`
+	AgeIdentityFile string   `json:"age_identity_file,omitempty"` // to decrypt with
+
+	Required   bool  `json:"required"`              // WAL is acknowledged only when it is durable here
+	QueueLimit int64 `json:"queue_limit,omitempty"` // bytes that may wait for this target before WAL is dropped; 0: never
 }
 
 // String is the target's URL.

@@ -122,7 +122,7 @@ func (s *server) sql(text string) string {
 // configure writes hook.json for a data directory.
 func (s *server) configure(file, data string, target repo.Target) string {
 	s.t.Helper()
-	text, err := json.Marshal(Config{Version: 1, Cluster: "main", Node: "node1", DataDir: data, Target: target, LogDir: s.root})
+	text, err := json.Marshal(Config{Version: ConfigVersion, Cluster: "main", Node: "node1", DataDir: data, Targets: []repo.Target{target}, LogDir: s.root})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestPostgreSQL(t *testing.T) {
 	for _, scheme := range []string{"file", "ssh"} {
 		t.Run(scheme, func(t *testing.T) {
 			s := newServer(t)
-			target := repo.Target{Name: "nas", Scheme: "file", Path: s.root + "/target", ArchiveDir: "pg_archlog"}
+			target := repo.Target{Name: "nas", Scheme: "file", Path: s.root + "/target", ArchiveDir: "pg_archlog", Required: true}
 			cut := func() { // an outage
 				if err := os.Rename(s.root+"/target", s.root+"/away"); err != nil {
 					t.Fatal(err)
