@@ -5,9 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"strings"
+
+	"golang.org/x/crypto/ssh"
 
 	"pg_manage/executor/remote"
 	"pg_manage/executor/repo/posix"
@@ -82,7 +85,10 @@ func openSSH(ctx context.Context, t Target) (storage.Driver, error) {
 	}
 	d, err := sftp.New(ctx, rw, sftp.Options{
 		Label: t.String(), Root: t.Path, Close: h.Close,
-		SyncDir: func(ctx context.Context, dir string) error { return syncDir(ctx, h, dir) },
+		Session: func(ctx context.Context) (io.ReadWriteCloser, error) { return remote.Subsystem(ctx, h, "sftp") },
+		Run: func(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) error {
+			return run(ctx, h, remote.Command{Args: args, Stdin: stdin, Stdout: stdout})
+		},
 	})
 	if err != nil {
 		return nil, errors.Join(err, h.Close())
@@ -90,17 +96,23 @@ func openSSH(ctx context.Context, t Target) (storage.Driver, error) {
 	return d, nil
 }
 
-// syncDir runs sync(1) on a directory. A login without a shell (an SFTP-only account)
-// refuses the command, prints something else or ends it with a status of its own; only
-// a sync that ran and says that it failed is an error.
-func syncDir(ctx context.Context, h remote.Host, dir string) error {
-	res, err := h.Run(ctx, remote.Command{Args: []string{"sync", "--", dir}})
+// run runs a command. A login without a shell (an SFTP-only account) refuses it, or runs
+// something else that ends by itself; of a connection that broke nobody knows what it can.
+func run(ctx context.Context, h remote.Host, c remote.Command) error {
+	_, err := h.Run(ctx, c)
 	var lost *remote.LostError
+	var failed *remote.CommandError
+	var unreached *remote.ConnectError
+	var refused *ssh.OpenChannelError
 	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil, errors.As(err, &lost), strings.HasPrefix(string(res.Stderr), "sync:"):
+	case err == nil, ctx.Err() != nil:
 		return err
+	case errors.As(err, &lost):
+		return fmt.Errorf("%w: %w", storage.ErrLost, err)
+	case errors.As(err, &failed), errors.As(err, &refused):
+		return fmt.Errorf("%w: %w", sftp.ErrNoShell, err)
+	case errors.As(err, &unreached):
+		return fmt.Errorf("%w: %w", storage.ErrLost, err)
 	}
-	return sftp.ErrNoShell
+	return fmt.Errorf("%w: %w", sftp.ErrNoShell, err) // the host refuses to run commands
 }
