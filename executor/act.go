@@ -59,7 +59,7 @@ func (r *runner) act(ctx context.Context, s *planner.Step) (unchanged bool, err 
 		}
 		return false, w.in.CreateSlot(ctx, d.Name)
 	case planner.CreateArchiveDetail:
-		return false, w.createArchive(ctx)
+		return false, w.createArchive(ctx, d)
 	case planner.CheckArchiveDetail:
 		return false, w.checkArchive(ctx)
 	}

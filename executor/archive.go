@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"pg_manage/executor/remote"
+	"pg_manage/executor/wal"
+	"pg_manage/planner"
 )
 
 // hook runs our program on the node with a configuration of the archive. Its own
@@ -28,11 +30,22 @@ func (w *work) hook(ctx context.Context, config string, args ...string) (remote.
 	return res, err
 }
 
-// createArchive makes the archive of the cluster at the target, with the identity
-// that the node's control file has.
-func (w *work) createArchive(ctx context.Context) error {
-	_, err := w.hook(ctx, path.Join(w.in.State, "hook.json"), "init")
-	return err
+// createArchive makes the archive of the cluster at a target, with the identity that
+// the node's control file has.
+func (w *work) createArchive(ctx context.Context, d planner.CreateArchiveDetail) error {
+	_, err := w.hook(ctx, path.Join(w.in.State, "hook.json"), "init", "--target", d.Target)
+	if err == nil || d.Required || refusedByHook(err) {
+		return err
+	}
+	w.notice(w.step, "the archive at target %s is not created yet, and nothing waits for it, since it is not required: %v", d.Target, err)
+	return nil
+}
+
+// refusedByHook says that the hook found something that has to be mended, as against a
+// target that could not be reached.
+func refusedByHook(err error) bool {
+	var failed *remote.CommandError
+	return errors.As(err, &failed) && (failed.Status == wal.ExitRefused || failed.Status == wal.ExitUsage)
 }
 
 // checkArchive sends one WAL segment through the archive.

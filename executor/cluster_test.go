@@ -140,7 +140,7 @@ func TestArchive(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer os.Chmod(nas, 0o700)
-	w.cfg.Clusters[0].Archive.Target.ArchiveDir = "elsewhere"
+	w.cfg.Clusters[0].Archives[0].Target.ArchiveDir = "elsewhere"
 	p = w.plan()
 	r, err := executor.Run(t.Context(), p, w.env())
 	if err != nil {

@@ -9,8 +9,9 @@ import (
 	"pg_manage/planner"
 )
 
-// hookConfig writes hook.json, after the node has shown that it can use the target
-// with it: a way that does not work never takes the place of one that does.
+// hookConfig writes hook.json, after the node has shown that it can use the required
+// targets with it: a way that does not work never takes the place of one that does. The
+// others may be out of reach just now.
 func (w *work) hookConfig(ctx context.Context, d planner.HookConfigDetail) error {
 	in := w.in
 	file := path.Join(in.State, "hook.json")
@@ -19,8 +20,15 @@ func (w *work) hookConfig(ctx context.Context, d planner.HookConfigDetail) error
 	if err := remote.WriteFile(ctx, in.Host, temp, []byte(d.Config.Encode()), options); err != nil {
 		return err
 	}
-	if _, err := w.hook(ctx, temp, "check"); err != nil {
-		return errors.Join(err, remote.Remove(context.WithoutCancel(ctx), in.Host, temp, in.Owner))
+	for _, t := range d.Config.Targets {
+		_, err := w.hook(ctx, temp, "check", "--target", t.Name)
+		switch {
+		case err == nil:
+		case t.Required || refusedByHook(err) || ctx.Err() != nil:
+			return errors.Join(err, remote.Remove(context.WithoutCancel(ctx), in.Host, temp, in.Owner))
+		default:
+			w.notice(w.step, "target %s cannot be used now, and WAL for it waits on the node, since it is not required: %v", t.Name, err)
+		}
 	}
 	_, err := in.Host.Run(ctx, remote.Command{Args: []string{"mv", "-fT", "--", temp, file}, As: in.Owner})
 	if err == nil {

@@ -26,7 +26,7 @@ const (
 	FactPassfile   Fact = "passfile"          // Want "current"
 	FactBinary     Fact = "binary"            // Arg file name, Want its SHA-256
 	FactReplRole   Fact = "replication_role"  // Want "usable"
-	FactArchive    Fact = "archive"           // Want "ours"
+	FactArchive    Fact = "archive"           // Arg the target, Want "ours"
 )
 
 // Condition is a statement about a node that is true or not at a given time.

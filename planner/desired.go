@@ -35,14 +35,18 @@ func (b *builder) nodeSettings(n *schema.Node) map[string]string {
 		v["listen_addresses"] = "*"
 	}
 	p := b.node(n).Paths
-	if a := b.c.Archive; a != nil {
+	if b.c.Archived() {
 		hook := shellQuote(p.Tool+"/pg_manage-hook") + " --config " + shellQuote(p.State+"/hook.json")
 		hook = strings.ReplaceAll(hook, "%", "%%") // % begins a placeholder in these settings
 		v["archive_mode"] = "on"
-		v["archive_command"] = hook + " archive %p"
-		v["restore_command"] = hook + " restore %f %p"
-		if a.Timeout > 0 {
-			v["archive_timeout"] = fmt.Sprintf("%ds", int(a.Timeout.Seconds()))
+		log := ""
+		if b.c.Archiving.Log {
+			log = " --log"
+		}
+		v["archive_command"] = hook + " archive" + log + " %p"
+		v["restore_command"] = hook + " restore" + log + " %f %p"
+		if t := b.c.Archiving.Timeout; t > 0 {
+			v["archive_timeout"] = fmt.Sprintf("%ds", int(t.Seconds()))
 		}
 	}
 	if up := b.upstream(n); n != b.primary && up != nil && b.c.Replication != nil {

@@ -52,13 +52,14 @@ func (c Condition) value(n *NodeFacts) (got string, unknown bool) {
 	case FactBinary:
 		return n.Host.Installed[c.Arg], false
 	case FactArchive:
-		if n.Archive.State == ArchiveUnreachable || n.Archive.State == ArchiveUnknown {
-			return n.Archive.Error, true
+		a := n.Archive(c.Arg)
+		if a.State == ArchiveUnreachable || a.State == ArchiveUnknown {
+			return a.Error, true
 		}
-		if n.Archive.State == ArchiveOurs && n.Data.State == DataCluster && n.Archive.SystemIdentifier != n.Data.SystemIdentifier {
-			return "that of system identifier " + n.Archive.SystemIdentifier, false
+		if a.State == ArchiveOurs && n.Data.State == DataCluster && a.SystemIdentifier != n.Data.SystemIdentifier {
+			return "that of system identifier " + a.SystemIdentifier, false
 		}
-		return string(n.Archive.State), false
+		return string(a.State), false
 	}
 	if c.Fact == FactLimit {
 		return n.Data.Limits[c.Arg], false

@@ -2,6 +2,7 @@ package planner
 
 import (
 	"encoding/json"
+	"slices"
 	"sort"
 	"strings"
 
@@ -28,18 +29,20 @@ func fingerprint(desired *schema.Config, observed *Observed, opts Options) (map[
 				f = &NodeFacts{}
 			}
 			id := c.Name + "/" + n.Name + "/"
-			data, server, archive, host := f.Data, stable(f.Server), f.Archive, f.Host
+			data, server, archives, host := f.Data, stable(f.Server), slices.Clone(f.Archives), f.Host
 			data.Limits = nil   // follows the primary's settings, which are facts of their own
 			if server.Running { // it moves on; of a stopped one it tells who is ahead
 				data.Checkpoint, data.ControlState, data.Timeline = 0, "", 0
 			}
-			archive.Evidence, archive.Error = "", ""
+			for i := range archives {
+				archives[i].Evidence, archives[i].Error = "", ""
+			}
 			put(id+"reachable", f.Unreachable == "")
 			put(id+"host", []any{host, f.Paths})
 			put(id+"data_dir", data)
 			put(id+"server", server)
 			put(id+"files", f.Files)
-			put(id+"archive", archive)
+			put(id+"archive", archives)
 		}
 	}
 	names := make([]string, 0, len(facts))
@@ -71,15 +74,16 @@ func declaration(c *schema.Cluster) schema.Cluster {
 		r.Range = schema.Range{}
 		d.Replication = &r
 	}
-	if c.Archive != nil {
-		a := *c.Archive
+	d.Archives = nil
+	for _, archive := range c.Archives {
+		a := *archive
 		a.Range = schema.Range{}
 		if a.Target != nil {
 			t := *a.Target
 			t.Range = schema.Range{}
 			a.Target = &t
 		}
-		d.Archive = &a
+		d.Archives = append(d.Archives, &a)
 	}
 	d.Backups, d.Exports = nil, nil
 	if c.Bootstrap != nil {

@@ -31,7 +31,7 @@ func TestFingerprintIgnoresWhatMovesByItself(t *testing.T) {
 		"slots at work": func(p, _ *NodeFacts) {
 			p.Server.Slots[0].Active, p.Server.Slots[0].RestartLSN = !p.Server.Slots[0].Active, 77
 		},
-		"wording of an outage": func(p, _ *NodeFacts) { p.Archive.Error = "another word" },
+		"wording of an outage": func(p, _ *NodeFacts) { p.Archives[0].Error = "another word" },
 	}
 	for name, move := range moves {
 		o := w.observe(c)
@@ -83,8 +83,8 @@ func TestFingerprintHoldsWhatStepsDependOn(t *testing.T) {
 		"binaries":           func(p, _ *NodeFacts) { p.Host.Installed = nil },
 		"daemon":             func(p, _ *NodeFacts) { p.Host.Daemons = []string{"patroni"} },
 		"paths":              func(p, _ *NodeFacts) { p.Paths.ConfigDir = "/elsewhere" },
-		"archive":            func(p, _ *NodeFacts) { p.Archive.State = ArchiveAbsent },
-		"archive's identity": func(p, _ *NodeFacts) { p.Archive.SystemIdentifier = "1" },
+		"archive":            func(p, _ *NodeFacts) { p.Archives[0].State = ArchiveAbsent },
+		"archive's identity": func(p, _ *NodeFacts) { p.Archives[0].SystemIdentifier = "1" },
 	}
 	for name, change := range changes {
 		o := w.observe(c)
@@ -96,7 +96,7 @@ func TestFingerprintHoldsWhatStepsDependOn(t *testing.T) {
 	declared := map[string]func(*schema.Cluster){
 		"parameter": func(c *schema.Cluster) { c.Nodes[0].Parameters["work_mem"] = "1MB" },
 		"port":      func(c *schema.Cluster) { c.Nodes[0].Port = 5433 },
-		"target":    func(c *schema.Cluster) { c.Archive.Target.ArchiveDir = "elsewhere" },
+		"target":    func(c *schema.Cluster) { c.Archives[0].Target.ArchiveDir = "elsewhere" },
 		"user":      func(c *schema.Cluster) { c.Replication.User = "other" },
 		"version":   func(c *schema.Cluster) { c.Version = 18 },
 	}

@@ -37,8 +37,22 @@ func cluster(nodes ...*schema.Node) *schema.Cluster {
 }
 
 func archived(c *schema.Cluster) *schema.Cluster {
-	c.Archive = &schema.Archive{Target: sshTarget("nas")}
+	c.Archives = append(c.Archives, &schema.Archive{Target: sshTarget("nas"), Required: true})
 	return c
+}
+
+// offsite adds an encrypted archive that nothing waits for, declared before the others.
+func offsite(c *schema.Cluster) *schema.Cluster {
+	c.Archives = append([]*schema.Archive{{Target: s3Target("offsite"), QueueLimit: 50 << 30}}, c.Archives...)
+	return c
+}
+
+func s3Target(name string) *schema.Target {
+	return &schema.Target{
+		Name: name, URL: schema.URL{Scheme: "s3", Host: "bucket", Path: "wal"}, ArchiveDir: "pg_archlog", BackupDir: "pg_hotbackup", ExportDir: "pg_export",
+		S3:          schema.S3{Endpoint: "https://minio.example.net:9000", Region: "eu", PathStyle: true, CAFile: "/etc/ssl/minio.pem", CredentialsFile: "/etc/pg_manage/s3", Profile: "wal"},
+		Compression: "lz4", Recipients: []string{"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"}, AgeIdentityFile: "/etc/pg_manage/age.key",
+	}
 }
 
 func sshTarget(name string) *schema.Target {
@@ -70,11 +84,12 @@ func clone(c *schema.Cluster) *schema.Cluster {
 		r := *c.Replication
 		d.Replication = &r
 	}
-	if c.Archive != nil {
-		a := *c.Archive
+	d.Archives = nil
+	for _, archive := range c.Archives {
+		a := *archive
 		t := *a.Target
 		a.Target = &t
-		d.Archive = &a
+		d.Archives = append(d.Archives, &a)
 	}
 	return &d
 }

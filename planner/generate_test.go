@@ -20,11 +20,32 @@ func drawCluster(t *rapid.T) *schema.Cluster {
 		nodes = append(nodes, standbyNode(fmt.Sprintf("node%d", i), up))
 	}
 	c := cluster(rapid.Permutation(nodes).Draw(t, "order")...)
-	if rapid.Bool().Draw(t, "archive") {
-		archived(c)
-	}
+	drawArchives(t, c)
 	drawParameters(t, c)
 	return c
+}
+
+// drawArchives declares up to three archives, at least one of them required.
+func drawArchives(t *rapid.T, c *schema.Cluster) {
+	c.Archives = nil
+	for _, target := range rapid.Permutation([]*schema.Target{sshTarget("nas"), s3Target("offsite"), sshTarget("attic")}).Draw(t, "targets")[:rapid.IntRange(0, 3).Draw(t, "archives")] {
+		a := &schema.Archive{Target: target, Required: len(c.Archives) == 0 || rapid.Bool().Draw(t, "required")}
+		if !a.Required && rapid.Bool().Draw(t, "limited") {
+			a.QueueLimit = 1 << 30
+		}
+		c.Archives = append(c.Archives, a)
+	}
+	slices.Reverse(c.Archives)
+	c.Archiving.Workers = rapid.SampledFrom([]int{0, 4}).Draw(t, "workers")
+}
+
+// somePlace is where one of the archives of a cluster lies, "" when it has none; which
+// one depends on the node.
+func somePlace(c *schema.Cluster, n *schema.Node) string {
+	if all := places(c); len(all) > 0 {
+		return all[len(n.Name+n.Upstream)%len(all)]
+	}
+	return ""
 }
 
 func drawParameters(t *rapid.T, c *schema.Cluster) {
@@ -88,10 +109,15 @@ func events() map[string]event {
 		"binary old":    func(_ *world, _ *schema.Cluster, _ *schema.Node, m *machine) { m.installed["pg_manage-hook"] = "old" },
 		"passfile lost": func(_ *world, _ *schema.Cluster, _ *schema.Node, m *machine) { clear(m.passfiles) },
 		"mount point":   func(_ *world, _ *schema.Cluster, _ *schema.Node, m *machine) { m.mount = true },
-		"target down":   func(w *world, _ *schema.Cluster, _ *schema.Node, _ *machine) { w.down = true },
-		"archive lost":  func(w *world, c *schema.Cluster, _ *schema.Node, _ *machine) { delete(w.archives, place(c)) },
-		"archive taken": func(w *world, c *schema.Cluster, _ *schema.Node, _ *machine) { w.archives[place(c)] = w.newID() },
-		"archive junk":  func(w *world, c *schema.Cluster, _ *schema.Node, _ *machine) { w.archives[place(c)] = "foreign" },
+		"targets down": func(w *world, c *schema.Cluster, _ *schema.Node, _ *machine) {
+			for _, place := range places(c) {
+				w.down[place] = true
+			}
+		},
+		"target down":   func(w *world, c *schema.Cluster, n *schema.Node, _ *machine) { w.down[somePlace(c, n)] = true },
+		"archive lost":  func(w *world, c *schema.Cluster, n *schema.Node, _ *machine) { delete(w.archives, somePlace(c, n)) },
+		"archive taken": func(w *world, c *schema.Cluster, n *schema.Node, _ *machine) { w.archives[somePlace(c, n)] = w.newID() },
+		"archive junk":  func(w *world, c *schema.Cluster, n *schema.Node, _ *machine) { w.archives[somePlace(c, n)] = "foreign" },
 		"port taken": func(_ *world, _ *schema.Cluster, _ *schema.Node, m *machine) {
 			if m.inst == nil || !m.inst.running {
 				m.portTaken = "nginx"
@@ -179,7 +205,7 @@ func (i *instance) promote() {
 // drawChange is what a person may change in the file.
 func drawChange(t *rapid.T, c *schema.Cluster) *schema.Cluster {
 	c = clone(c)
-	for _, what := range rapid.SliceOfN(rapid.SampledFrom([]string{"parameters", "node", "gone", "upstream", "swap", "user", "password", "archive", "target", "rename node", "rename cluster", "data_dir"}), 0, 2).Draw(t, "changes") {
+	for _, what := range rapid.SliceOfN(rapid.SampledFrom([]string{"parameters", "node", "gone", "upstream", "swap", "user", "password", "archives", "target", "required", "keys", "rename node", "rename cluster", "data_dir"}), 0, 2).Draw(t, "changes") {
 		n := rapid.SampledFrom(c.Nodes).Draw(t, "changed node")
 		switch what {
 		case "parameters":
@@ -210,15 +236,19 @@ func drawChange(t *rapid.T, c *schema.Cluster) *schema.Cluster {
 			c.Replication.User = "streamer"
 		case "password":
 			c.Replication.Password = schema.NewSecret("another " + testPassword)
-		case "archive":
-			if c.Archive == nil {
-				archived(c)
-			} else {
-				c.Archive = nil
-			}
+		case "archives":
+			drawArchives(t, c)
 		case "target":
-			if c.Archive != nil {
-				c.Archive.Target = sshTarget("tape")
+			if c.Archived() {
+				c.Archives[0].Target = sshTarget("tape")
+			}
+		case "required":
+			for _, a := range c.Archives {
+				a.Required, a.QueueLimit = true, 0
+			}
+		case "keys":
+			for _, a := range c.Archives {
+				a.Target.Recipients, a.Target.IdentityFile = []string{"age1new"}, "/new"
 			}
 		case "rename node":
 			for _, o := range c.Nodes {

@@ -92,18 +92,49 @@ func scenarios() map[string]scenario {
 		"failover-observed":   after(three, then(on("node1", "stopped"), on("node2", "promoted")), nil),
 		"archive-of-another":  after(two, on("node1", "archive taken"), nil),
 		"archive-removed": after(two, nil, func(c *schema.Cluster) *schema.Cluster {
-			c.Archive = nil
+			c.Archives = nil
 			return c
 		}),
 		"archive-moved": after(two, nil, func(c *schema.Cluster) *schema.Cluster {
-			c.Archive.Target = sshTarget("tape")
+			c.Archives[0].Target = sshTarget("tape")
 			return c
 		}),
+		"archive-added":             after(two, nil, offsite),
+		"archive-added-unreachable": after(withOffsite, then(down(1), lost(1)), nil),
+		"archive-unreachable":       after(two, down(0), nil),
+		"archive-of-another-too":    after(withOffsite, taken(1), nil),
+		"archive-target-removed":    after(withOffsite, nil, func(c *schema.Cluster) *schema.Cluster { c.Archives = c.Archives[1:]; return c }),
+		"archive-required-now": after(withOffsite, nil, func(c *schema.Cluster) *schema.Cluster {
+			c.Archives[0].Required, c.Archives[0].QueueLimit, c.Archiving.Workers, c.Archiving.SpoolLimit = true, 0, 4, 512<<20
+			return c
+		}),
+		"archive-encrypted": after(two, nil, func(c *schema.Cluster) *schema.Cluster {
+			t := c.Archives[0].Target
+			t.Recipients, t.AgeIdentityFile, t.Compression = s3Target("").Recipients, "/etc/pg_manage/age.key", "lz4"
+			return c
+		}),
+		"archive-logged":    after(two, nil, func(c *schema.Cluster) *schema.Cluster { c.Archiving.Log = true; return c }),
 		"parameter-removed": after(twoWith("work_mem", "64MB", "shared_buffers", "256MB"), nil, set("work_mem", "", "shared_buffers", "")),
 		"adopted":           adopted,
 		"port-taken":        after(two, then(on("node2", "stopped"), on("node2", "port taken")), nil),
 		"roles-swapped":     after(two, nil, swapped),
 	}
+}
+
+func withOffsite() *schema.Cluster { return offsite(two()) }
+
+// down lets one of the places not answer, lost and taken change what is there; they are
+// counted in the order in which restore asks them.
+func down(i int) func(*world, *schema.Cluster) {
+	return func(w *world, c *schema.Cluster) { w.down[places(c)[i]] = true }
+}
+
+func lost(i int) func(*world, *schema.Cluster) {
+	return func(w *world, c *schema.Cluster) { delete(w.archives, places(c)[i]) }
+}
+
+func taken(i int) func(*world, *schema.Cluster) {
+	return func(w *world, c *schema.Cluster) { w.archives[places(c)[i]] = w.newID() }
 }
 
 func swapped(c *schema.Cluster) *schema.Cluster {

@@ -12,7 +12,7 @@ import (
 
 // install puts our binaries on a node that archives: PostgreSQL calls them there.
 func (b *builder) install(n *schema.Node) {
-	if b.c.Archive == nil {
+	if !b.c.Archived() {
 		return
 	}
 	f := b.node(n)

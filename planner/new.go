@@ -47,9 +47,7 @@ func New(desired *schema.Config, observed *Observed, opts Options) *Plan {
 // plan makes the steps of one cluster, concern by concern. Needs may name steps
 // that come later or that turn out not to be needed; finish sorts that out.
 func (b *builder) plan() {
-	if b.unsupported() {
-		return
-	}
+	b.unsupported()
 	for _, n := range b.c.Nodes {
 		b.look(n)
 	}
@@ -67,6 +65,7 @@ func (b *builder) plan() {
 		}
 		b.passfile(n)
 		b.hookConfig(n)
+		b.queues(n)
 		if n == b.primary {
 			b.planPrimary(n)
 		} else {

@@ -26,13 +26,14 @@ func (o *Observed) Node(cluster, node string) *NodeFacts {
 
 // NodeFacts are what was seen of one node. With Unreachable set, nothing else was seen.
 type NodeFacts struct {
-	Unreachable string      `json:"unreachable,omitempty"` // why the node could not be looked at; "" when it was
-	Host        HostFacts   `json:"host"`
-	Paths       Paths       `json:"paths"`
-	Data        DataFacts   `json:"data"`
-	Server      ServerFacts `json:"server"`
-	Files       FileFacts   `json:"files"`
-	Archive     ArchiveFact `json:"archive"`
+	Unreachable string         `json:"unreachable,omitempty"` // why the node could not be looked at; "" when it was
+	Host        HostFacts      `json:"host"`
+	Paths       Paths          `json:"paths"`
+	Data        DataFacts      `json:"data"`
+	Server      ServerFacts    `json:"server"`
+	Files       FileFacts      `json:"files"`
+	Archives    []ArchiveFact  `json:"archives,omitempty"` // one for each declared target, in ArchiveOrder
+	Archiving   ArchivingFacts `json:"archiving,omitzero"`
 }
 
 // HostFacts are about the machine.
@@ -204,24 +205,4 @@ type FileFacts struct {
 	HookConfig      string `json:"hook_config"`               // <state>/hook.json
 	PassfileMatches bool   `json:"passfile_matches"`          // <state>/passfile is what the file declares, and 0600
 	ConfigExists    bool   `json:"config_exists"`             // postgresql.conf is there
-}
-
-// ArchiveState is what the WAL archive of a cluster is.
-type ArchiveState string
-
-// States of an archive. StateUnknown is the zero value: nobody could look yet.
-const (
-	ArchiveUnknown     ArchiveState = ""
-	ArchiveAbsent      ArchiveState = "absent"      // not initialised
-	ArchiveOurs        ArchiveState = "ours"        // archive.json names a system identifier; see SystemIdentifier
-	ArchiveForeign     ArchiveState = "foreign"     // holds files, but no archive.json
-	ArchiveUnreachable ArchiveState = "unreachable" // the target could not be asked; see Error
-)
-
-// ArchiveFact is how the node sees the archive, through its own mounts and keys.
-type ArchiveFact struct {
-	State            ArchiveState `json:"state"`
-	SystemIdentifier string       `json:"system_identifier,omitempty"`
-	Error            string       `json:"error,omitempty"`
-	Evidence         string       `json:"evidence,omitempty"` // how it is known: "asked" or "archiver" (pg_stat_archiver shows success)
 }

@@ -16,7 +16,7 @@ func (b *builder) planPrimary(n *schema.Node) {
 	case !f.Server.Running:
 		b.start(n, b.mayContradict(n))
 	}
-	b.createArchive(n)
+	b.createArchives(n)
 	b.settings(n)
 	b.hba(n)
 	b.role(n)

@@ -3,6 +3,7 @@ package planner
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -26,7 +27,7 @@ func scene(t *rapid.T) (*schema.Cluster, *world) {
 // drawn is drawn once: the worlds are made by the same acts.
 func (w *world) twin() *world {
 	v := *w
-	v.machines, v.archives = map[string]*machine{}, map[string]string{}
+	v.machines, v.archives, v.down = map[string]*machine{}, map[string]string{}, maps.Clone(w.down)
 	for host, m := range w.machines {
 		v.machines[host] = m.copy()
 	}

@@ -84,7 +84,7 @@ func TestCommandsDoublePercent(t *testing.T) {
 
 func TestSettingsText(t *testing.T) {
 	c := two()
-	c.Archive.Timeout, c.Node("node2").Delay = 5*time.Minute, 90*time.Minute
+	c.Archiving.Timeout, c.Node("node2").Delay = 5*time.Minute, 90*time.Minute
 	c.Node("node2").Parameters["myapp.motd"] = `it's a \ day`
 	w := built(t, c)
 	text := w.on(c, "node2").conf

@@ -17,8 +17,8 @@ func (b *builder) start(n *schema.Node, blocked string, after ...string) {
 		Blocked: blocked, Commands: []string{serviceCommand(b.instance(n), "start")},
 		Pre:  []Condition{{Node: n.Name, Fact: FactDataState, Want: string(DataCluster)}},
 		Post: b.runs(n),
-		Needs: append(after, b.id(n, KindInit), b.id(n, KindBuild), b.id(n, KindSettings), b.id(n, KindHBA),
-			b.id(n, KindPassfile), b.id(n, KindHookConfig), b.id(n, KindCreateArchive)),
+		Needs: append(slices.Concat(after, b.archivesCreated(n)), b.id(n, KindInit), b.id(n, KindBuild), b.id(n, KindSettings), b.id(n, KindHBA),
+			b.id(n, KindPassfile), b.id(n, KindHookConfig)),
 	}
 	if n != b.primary {
 		if up := b.upstream(n); up != nil {

@@ -48,7 +48,7 @@ func (b *builder) settings(n *schema.Node) {
 			Reason: settingsReason(f, diff), Changes: diff.changes,
 			Pre:   []Condition{{Node: n.Name, Fact: FactDataState, Want: string(DataCluster)}},
 			Post:  []Condition{{Node: n.Name, Fact: FactSettings, Want: Digest(d.Content)}},
-			Needs: []string{b.id(n, KindInit), b.id(n, KindInstall), b.id(n, KindHookConfig), b.id(n, KindCreateArchive), b.id(n, KindPassfile)},
+			Needs: append(b.archivesCreated(n), b.id(n, KindInit), b.id(n, KindInstall), b.id(n, KindHookConfig), b.id(n, KindPassfile)),
 			Undo:  "the file is put back when PostgreSQL finds a mistake in it", Blocked: diff.blocked,
 		}
 		if f.Files.Settings == "" {

@@ -111,16 +111,32 @@ func (w *world) act(c *schema.Cluster, s *Step) error {
 	case HBADetail:
 		m.hba = d.Block
 	case CreateArchiveDetail:
-		if id := w.archives[place(c)]; w.down || id != "" && id != m.inst.id {
+		have, _ := DecodeHookConfig(m.hooks[s.Instance.State])
+		t := have.Target(d.Target)
+		if t == nil {
+			return fmt.Errorf("hook.json has no target %s", d.Target)
+		}
+		place := t.place(have.Cluster)
+		if w.down[place] && !d.Required {
+			return nil
+		}
+		if id := w.archives[place]; w.down[place] || id != "" && id != m.inst.id {
 			return errTarget
 		}
-		w.archives[place(c)] = m.inst.id
+		w.archives[place] = m.inst.id
 	case CheckArchiveDetail:
-		if w.down {
-			return errTarget
-		}
-		if w.archives[place(c)] != m.inst.id || m.inst.live["archive_mode"] != "on" || m.hooks[s.Instance.State] == "" {
+		if m.inst.live["archive_mode"] != "on" || m.hooks[s.Instance.State] == "" {
 			return errors.New("the segment does not arrive")
+		}
+		have, _ := DecodeHookConfig(m.hooks[s.Instance.State])
+		for _, t := range have.Targets {
+			place := t.place(have.Cluster)
+			if t.Required && w.down[place] {
+				return errTarget
+			}
+			if t.Required && w.archives[place] != m.inst.id {
+				return fmt.Errorf("the segment does not arrive at %s", t.Name)
+			}
 		}
 	default:
 		return w.serve(c, m, s)

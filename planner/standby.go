@@ -77,7 +77,7 @@ func (b *builder) planStandby(n *schema.Node) {
 func (b *builder) choose(n *schema.Node) string {
 	f := b.node(n)
 	dir, history := f.Paths.DataDir, ""
-	if tli := f.timeline(); b.c.Archive != nil && tli > b.node(b.primary).timeline() {
+	if tli := f.timeline(); b.c.Archived() && tli > b.node(b.primary).timeline() {
 		history = fmt.Sprintf("Take %s out of the archive as well, if it is there: standbys would follow it.\n", postgres.HistoryName(tli))
 	}
 	return fmt.Sprintf("Find out which of the two has the commits that count. If it is %s: stop %s, move its data away, and apply again, which builds it anew:\n    mv %s %s\n%sIf it is %s: declare it primary.",

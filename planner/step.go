@@ -116,7 +116,7 @@ type InstallDetail struct {
 }
 
 // HookConfigDetail writes hook.json into Instance.State, after checking that the
-// node can log in to the target with it.
+// node can use the required targets with it.
 type HookConfigDetail struct{ Config HookConfig }
 
 // PassfileDetail writes the replication password into Instance.State/passfile, 0600.
@@ -172,8 +172,11 @@ type SlotDetail struct {
 	Drop bool
 }
 
-// CreateArchiveDetail makes the archive's directories and its identity file.
-type CreateArchiveDetail struct{}
+// CreateArchiveDetail makes the archive's directories and its identity file at a target.
+type CreateArchiveDetail struct {
+	Target   string
+	Required bool // else a target that cannot be reached is told of, and left for later
+}
 
 // CheckArchiveDetail switches to a new WAL segment and waits until the old one is in the archive.
 type CheckArchiveDetail struct{}

@@ -15,7 +15,7 @@ import (
 type world struct {
 	machines map[string]*machine // by host
 	archives map[string]string   // place -> system identifier; "foreign" for files that are not ours
-	down     bool                // the target does not answer
+	down     map[string]bool     // places that do not answer
 	ids      int                 // system identifiers given out
 	now      postgres.LSN
 }
@@ -57,7 +57,7 @@ type instance struct {
 }
 
 func newWorld(c *schema.Cluster) *world {
-	w := &world{machines: map[string]*machine{}, archives: map[string]string{}, now: 0x3000000}
+	w := &world{machines: map[string]*machine{}, archives: map[string]string{}, down: map[string]bool{}, now: 0x3000000}
 	w.addMachines(c)
 	return w
 }
@@ -74,11 +74,13 @@ func (w *world) on(c *schema.Cluster, node string) *machine { return w.machines[
 
 func (w *world) newID() string { w.ids++; return fmt.Sprintf("73000000000000000%02d", w.ids) }
 
-func place(c *schema.Cluster) string {
-	if c.Archive == nil {
-		return ""
+// places are where the archives of a cluster lie, in the order in which restore asks them.
+func places(c *schema.Cluster) []string {
+	var out []string
+	for _, a := range ArchiveOrder(c) {
+		out = append(out, archiveURL(c, a.Target))
 	}
-	return targetURL(c.Archive.Target.URL) + "/" + c.Archive.Target.ArchiveDir + "/" + c.Name
+	return out
 }
 
 func (m *machine) paths(c *schema.Cluster, n *schema.Node) Paths {
@@ -170,7 +172,7 @@ func (w *world) look(c *schema.Cluster, n *schema.Node) *NodeFacts {
 		}
 	}
 	f.Files.Unread = f.Server.Accepting && i.liveHBA != m.hba
-	f.Archive = w.archiveFact(c, m)
+	w.archiveFacts(c, m, f)
 	return f
 }
 
@@ -215,23 +217,26 @@ func (w *world) server(c *schema.Cluster, i *instance) ServerFacts {
 	return s
 }
 
-func (w *world) archiveFact(c *schema.Cluster, m *machine) ArchiveFact {
-	if c.Archive == nil {
-		return ArchiveFact{}
-	}
-	if len(m.installed) == 0 {
-		return ArchiveFact{State: ArchiveUnknown, Error: "the node has no pg_manage to ask with"}
-	}
-	if w.down {
-		return ArchiveFact{State: ArchiveUnreachable, Error: "connection refused", Evidence: "asked"}
-	}
-	switch id := w.archives[place(c)]; id {
-	case "":
-		return ArchiveFact{State: ArchiveAbsent, Evidence: "asked"}
-	case "foreign":
-		return ArchiveFact{State: ArchiveForeign, Evidence: "asked"}
-	default:
-		return ArchiveFact{State: ArchiveOurs, SystemIdentifier: id, Evidence: "asked"}
+// archiveFacts are what the node says of its archives. It asks with the configuration
+// that it has, so that it knows nothing of a target that is not there yet.
+func (w *world) archiveFacts(c *schema.Cluster, m *machine, f *NodeFacts) {
+	have, readable := DecodeHookConfig(f.Files.HookConfig)
+	for _, t := range NewHookConfig(c, "", f.Paths).Targets {
+		a := ArchiveFact{Target: t.Name, Evidence: "asked"}
+		now, place := have.Target(t.Name), t.place(c.Name)
+		switch id := w.archives[place]; {
+		case !readable || len(m.installed) == 0 || now == nil || !now.SamePlace(&t):
+			a.Error, a.Evidence = "the node cannot ask yet", ""
+		case w.down[place]:
+			a.State, a.Error = ArchiveUnreachable, "connection refused"
+		case id == "":
+			a.State = ArchiveAbsent
+		case id == "foreign":
+			a.State = ArchiveForeign
+		default:
+			a.State, a.SystemIdentifier = ArchiveOurs, id
+		}
+		f.Archives = append(f.Archives, a)
 	}
 }
 

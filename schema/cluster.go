@@ -24,7 +24,8 @@ type Cluster struct {
 	Version     int // PostgreSQL's major version, 13 or later
 	Nodes       []*Node
 	Replication *Replication // nil when the cluster has only one node and declares none
-	Archive     *Archive     // nil when WAL is not archived
+	Archives    []*Archive   // where WAL goes, in order of declaration; none when it is not archived
+	Archiving   Archiving    // what holds for all of them
 	Backups     []*Backup
 	Exports     []*Export
 	Bootstrap   *Bootstrap
@@ -72,11 +73,20 @@ type Replication struct {
 	Range    Range
 }
 
-// Archive says where WAL goes.
+// Archive is one place where WAL goes.
 type Archive struct {
-	Target  *Target
-	Timeout time.Duration // archive_timeout; 0 leaves PostgreSQL's default
-	Range   Range
+	Target     *Target
+	Required   bool  // a segment is archived only when it is durable there; at least one archive of a cluster is required
+	QueueLimit int64 // not required: bytes of WAL that may wait for the target before it is dropped; 0 never drops
+	Range      Range
+}
+
+// Archiving is what a cluster's archive blocks say for all of its targets.
+type Archiving struct {
+	Timeout    time.Duration // archive_timeout; 0 leaves PostgreSQL's default
+	Workers    int           // segments stored or fetched at a time; 0 leaves it to the tool
+	SpoolLimit int64         // bytes that restore may fetch ahead; 0 leaves it to the tool
+	Log        bool          // the hook writes weekday logs on the nodes
 }
 
 // Backup is a rule: a base backup at a target, never older than MaxAge.
@@ -142,9 +152,24 @@ type Target struct {
 	ExportDir    string
 	HostKeys     []string // ssh://: host keys of the server, as in known_hosts without the name
 	IdentityFile string   // ssh://: private key on the nodes; "" means the owner's defaults
+	S3           S3
 	Compression  string   // zstd, lz4, gzip or none
 	Recipients   []string // age recipients; none means not encrypted
-	Range        Range
+
+	// AgeIdentityFile lies on the nodes and holds the secret keys that reading what is
+	// encrypted needs; "" means that the nodes can write and not restore.
+	AgeIdentityFile string
+	Range           Range
+}
+
+// S3 says how the server of an s3:// target is reached. Its files lie on the nodes.
+type S3 struct {
+	Endpoint        string // https://host:port; "" means Amazon's for the region
+	Region          string // "" leaves it to the server
+	PathStyle       bool   // the bucket stands in the path, not in the host name
+	CAFile          string // PEM certificates that the server's may be signed by, beside the system's
+	CredentialsFile string // in the form of ~/.aws/credentials; "" means what the environment of the owner gives
+	Profile         string // section of that file; "" means "default"
 }
 
 // URL is where a target lies. Scheme is file, nfs, cifs, ssh or s3.
@@ -165,6 +190,9 @@ func (c *Cluster) Node(name string) *Node {
 	}
 	return nil
 }
+
+// Archived says whether the cluster's WAL goes anywhere.
+func (c *Cluster) Archived() bool { return len(c.Archives) > 0 }
 
 // Primary is the node that is declared primary; nil when none is.
 func (c *Cluster) Primary() *Node {

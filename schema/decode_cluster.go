@@ -30,9 +30,7 @@ func (l *loader) cluster(b *block) *Cluster {
 	if r := b.only("replication"); r != nil {
 		c.Replication = l.replication(r)
 	}
-	if a := b.only("archive"); a != nil {
-		c.Archive = &Archive{Target: l.targetOf(a), Timeout: a.duration("timeout"), Range: rangeOf(a.def)}
-	}
+	l.archives(b.inner("archive"), c)
 	l.distinctLabels(b.inner("backup"))
 	for _, r := range b.inner("backup") {
 		c.Backups = append(c.Backups, l.backup(r, c))
@@ -133,7 +131,7 @@ func (l *loader) backup(b *block, c *Cluster) *Backup {
 		Keep:       l.keep(b),
 		Range:      rangeOf(b.def),
 	}
-	if k := b.only("keep"); k != nil && r.Keep.Window > 0 && c.Archive == nil {
+	if k := b.only("keep"); k != nil && r.Keep.Window > 0 && !c.Archived() {
 		k.wrong("window", "Recovery to any point needs a WAL archive", "Add archive { target = ... } to the cluster, or keep backups by full or age.")
 	}
 	return r

@@ -46,6 +46,11 @@ func TestLoadEverything(t *testing.T) {
 	cloud := &Target{
 		Name: "cloud", URL: URL{Scheme: "s3", Host: "bucket", Path: "some/prefix"},
 		ArchiveDir: "pg_archlog", BackupDir: "pg_hotbackup", ExportDir: "pg_export", Compression: "zstd",
+		S3: S3{
+			Endpoint: "https://minio.example.net:9000", Region: "eu-central-1", PathStyle: true,
+			CAFile: "/etc/ssl/minio.pem", CredentialsFile: "/etc/pg_manage/s3", Profile: "wal",
+		},
+		Recipients: nas.Recipients, AgeIdentityFile: "/etc/pg_manage/age.key",
 	}
 	ssh := Connection{Type: "ssh", User: "admin", Port: 22, ProxyJump: "gate", Owner: "pg", ConnectTimeout: 10 * time.Second}
 	ssh3 := ssh
@@ -78,7 +83,8 @@ func TestLoadEverything(t *testing.T) {
 				},
 			},
 			Replication: &Replication{User: "repl", Password: NewSecret("s3cr3t-word")},
-			Archive:     &Archive{Target: nas, Timeout: 5 * time.Minute},
+			Archives:    []*Archive{{Target: nas, Required: true}, {Target: cloud, QueueLimit: 50 << 30}},
+			Archiving:   Archiving{Timeout: 5 * time.Minute, Workers: 4, SpoolLimit: 512 << 20, Log: true},
 			Backups: []*Backup{
 				{Name: "nightly", Target: nas, MaxAge: 24 * time.Hour, From: "prefer-standby", Keep: Keep{Full: 7, Age: 14 * 24 * time.Hour, Window: 7 * 24 * time.Hour}, ProveEvery: 7 * 24 * time.Hour},
 				{Name: "weekly", Target: cloud, From: "primary"},
@@ -93,7 +99,7 @@ func TestLoadEverything(t *testing.T) {
 	if diff := cmp.Diff(want, cfg, ignoreRanges(), cmp.Comparer(Secret.Equal), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("want - got +:\n%s", diff)
 	}
-	if cfg.Clusters[0].Archive.Target != cfg.Targets[0] {
+	if cfg.Clusters[0].Archives[0].Target != cfg.Targets[0] {
 		t.Error("the archive's target is not the target declared")
 	}
 	if n := cfg.Clusters[0].Nodes[1]; n.Range.File != "main.hcl" || n.Range.Start.Line == 0 {
@@ -193,7 +199,7 @@ func TestLoadFolder(t *testing.T) {
 	write("host.txt", "db1.example.org\n")
 	write("notes.txt", "not read {")
 	cfg, ds := Load(dir, LoadOptions{})
-	if len(ds) > 0 || cfg.Clusters[0].Nodes[0].Host != "db1.example.org" || cfg.Clusters[0].Archive.Target.URL.Path != "/srv/x" {
+	if len(ds) > 0 || cfg.Clusters[0].Nodes[0].Host != "db1.example.org" || cfg.Clusters[0].Archives[0].Target.URL.Path != "/srv/x" {
 		t.Errorf("%s", render(ds))
 	}
 	write("d.hcl", "cluster \"main\" {\n")

@@ -13,7 +13,8 @@ func schemaOf(parent, kind string) *hcl.BodySchema {
 	case "variable":
 		return body(words("type", "default", "sensitive", "description"))
 	case "target":
-		return body(words("url", "archive_dir", "backup_dir", "export_dir", "host_keys", "identity_file", "compression", "recipients"))
+		return body(words("url", "archive_dir", "backup_dir", "export_dir", "host_keys", "identity_file",
+			"endpoint", "region", "path_style", "ca_file", "credentials_file", "profile", "compression", "recipients", "age_identity_file"))
 	case "cluster":
 		return body(words("version", "data_dir", "config_dir", "bin_dir", "port", "parameters", "hba"),
 			named("node"), plain("connection"), plain("replication"), plain("archive"),
@@ -26,7 +27,7 @@ func schemaOf(parent, kind string) *hcl.BodySchema {
 	case "replication":
 		return body(words("user", "password"))
 	case "archive":
-		return body(words("target", "timeout"))
+		return body(words("target", "required", "queue_limit", "timeout", "workers", "spool_limit", "log"))
 	case "backup":
 		return body(words("target", "max_age", "from", "prove_every"), plain("keep"))
 	case "export":

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -23,6 +24,43 @@ func TestParseDuration(t *testing.T) {
 			t.Errorf("ParseDuration(%q) = %v, want an error", in, got)
 		}
 	}
+}
+
+func TestParseSize(t *testing.T) {
+	for in, want := range map[string]int64{
+		"50GB": 50 << 30, "256MB": 256 << 20, "1kB": 1024, "2TB": 2 << 40, "1.5GB": 3 << 29, " 1 GB ": 1 << 30, "0.5kB": 512,
+	} {
+		if got, err := ParseSize(in); err != nil || got != want {
+			t.Errorf("ParseSize(%q) = %d, %v; want %d", in, got, err, want)
+		}
+	}
+	for in, why := range map[string]string{
+		"": "empty", "-1GB": "negative", "50": "unit is missing", "GB": "begin with a number", "50gb": "is written GB", "50G": "is written GB",
+		"50GiB": "is written GB", "1KB": "is written kB", "1PB": "not a unit", "1..5GB": "not a number", "0GB": "nothing", "99999999TB": "too large",
+		"0.0001kB": "nothing", "1e3MB": "not a unit", "1 000MB": "not a unit", "٣GB": "begin with a number",
+	} {
+		if got, err := ParseSize(in); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("ParseSize(%q) = %d, %v; want an error with %q", in, got, err, why)
+		}
+	}
+}
+
+// FuzzParseSize holds what is read against what it says: writing it down in bytes changes nothing.
+func FuzzParseSize(f *testing.F) {
+	for _, s := range []string{"50GB", "256MB", "1.5TB", "0kB", "-1MB", "9223372036854775807kB", "1e9GB", "1 kB"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		n, err := ParseSize(s)
+		if (n > 0) != (err == nil) {
+			t.Fatalf("ParseSize(%q) = %d, %v", s, n, err)
+		}
+		if err == nil && n%1024 == 0 && n/1024 < 1<<40 {
+			if again, err := ParseSize(fmt.Sprintf("%dkB", n/1024)); again != n {
+				t.Fatalf("%q is %d, and as kB %d, %v", s, n, again, err)
+			}
+		}
+	})
 }
 
 func TestURLRoundTrip(t *testing.T) {

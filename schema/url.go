@@ -141,13 +141,7 @@ func (l *loader) url(b *block, name string) URL {
 	if !ok {
 		return URL{}
 	}
-	if _, rest, ok := strings.Cut(s, "://"); ok {
-		if i := strings.LastIndexByte(rest, '@'); i >= 0 {
-			if _, password, ok := strings.Cut(rest[:i], ":"); ok {
-				l.keepSecret(password)
-			}
-		}
-	}
+	l.keepPassword(s)
 	u, err := ParseURL(s)
 	if err != nil {
 		ue, ok := err.(*urlError)
@@ -157,4 +151,15 @@ func (l *loader) url(b *block, name string) URL {
 		b.wrong(name, ue.summary, ue.detail)
 	}
 	return u
+}
+
+// keepPassword keeps the password of a URL out of every message, also where the URL cannot be read.
+func (l *loader) keepPassword(s string) {
+	if _, rest, ok := strings.Cut(s, "://"); ok {
+		if i := strings.LastIndexByte(rest, '@'); i >= 0 {
+			if _, password, ok := strings.Cut(rest[:i], ":"); ok {
+				l.keepSecret(password)
+			}
+		}
+	}
 }

@@ -13,7 +13,7 @@ func (l *loader) checkSettings(c *Cluster) {
 	standbys := len(c.Nodes) > 1
 	for _, n := range c.Nodes {
 		p := n.Parameters
-		if standbys || c.Archive != nil {
+		if standbys || c.Archived() {
 			l.refuseMinimal(n, c, standbys)
 		}
 		l.checkSenders(c, n)

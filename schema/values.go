@@ -187,6 +187,12 @@ func examplePath(argument string) string {
 		return p.ConfigDir
 	case "bin_dir":
 		return p.BinDir
+	case "ca_file":
+		return "/etc/ssl/certs/minio-ca.pem"
+	case "credentials_file":
+		return "/var/lib/postgresql/.aws/credentials"
+	case "age_identity_file":
+		return "/var/lib/postgresql/.config/age/key.txt"
 	}
 	return "/var/lib/postgresql/.ssh/id_ed25519"
 }

@@ -50,7 +50,7 @@ func Node(ctx context.Context, h remote.Host, c *schema.Cluster, n *schema.Node,
 	if f.Server.Running {
 		p.serverFacts(ctx, s, early, f)
 	}
-	p.archiveFact(ctx, f, opts)
+	p.archiveFacts(ctx, s, f, opts)
 	return f
 }
 

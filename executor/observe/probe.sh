@@ -327,14 +327,17 @@ ours() {
 	hidden "$state/hook.json" && emit hidden "$hider"
 	names='' sums=''
 	set --
-	for f in "$main" "$hook" "$pass" "$data" "$data/.."; do
+	for f in "$main" "$hook" "$pass" "$data" "$data/.." "$state/hook.json"; do
 		[ -e "$f" ] && set -- "$@" "$f"
 	done
 	[ $# = 0 ] && return
-	out=$(stat -L -c '%s %Y %a %d' -- "$@" 2>/dev/null)
+	out=$(stat -L -c '%Z %s %Y %a %d' -- "$@" 2>/dev/null)
 	for f in "$@"; do
 		line=${out%%"$nl"*}
 		out=${out#*"$nl"}
+		# Of the change, not of the content: it was written under another name first.
+		[ "$f" = "$state/hook.json" ] && emit hook_changed "${line%% *}"
+		line=${line#* }
 		[ "$f" = "$main" ] && main_stat=$line
 		[ "$f" = "$hook" ] && hook_stat=$line
 		[ "$f" = "$pass" ] && emit pass_stat "$line"
@@ -382,6 +385,14 @@ files() {
 	free=$port
 	[ -n "$is_running" ] && free=''
 	PG_CONFIG_DIR=$config PG_DATA=$data PG_STATE=$state PG_PORT=$free awk "$files_awk" </dev/null
+}
+
+# What our archiver does, and what waits for a target. No target is asked. A standby archives
+# nothing; one that was primary before may have left something.
+archiver() {
+	[ -x "$main" ] && [ -r "$state/hook.json" ] || return
+	[ -e "$data/standby.signal" ] && [ ! -d "$state/spool" ] && return
+	out=$(timeout 5 "$main" hook --config "$state/hook.json" status --local 2>/dev/null) && emit archiver "$out"
 }
 
 # Only systemd needs root. sudo is slow, and may log each refusal, so it runs beside the rest, and where it matters.
@@ -439,6 +450,7 @@ main() {
 		daemons
 		ours
 		files
+		archiver
 	else
 		binaries
 	fi

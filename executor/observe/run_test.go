@@ -110,53 +110,6 @@ func TestParallelism(t *testing.T) {
 	}
 }
 
-func TestArchiveFact(t *testing.T) {
-	now := time.Now()
-	proven := &planner.Archiver{LastTime: now, FailedTime: now.Add(-time.Hour)}
-	failing := &planner.Archiver{LastTime: now.Add(-time.Hour), FailedTime: now}
-	for name, c := range map[string]struct {
-		archiver   *planner.Archiver
-		ask        Ask
-		inRecovery bool
-		said       string
-		err        error
-		want       planner.ArchiveFact
-	}{
-		"proven":          {archiver: proven, want: planner.ArchiveFact{State: "ours", SystemIdentifier: "7", Evidence: "archiver"}},
-		"asked all same":  {archiver: proven, ask: AskAlways, said: `{"state":"ours","system_identifier":"8"}`, want: planner.ArchiveFact{State: "ours", SystemIdentifier: "8", Evidence: "asked"}},
-		"failing":         {archiver: failing, said: `{"state":"absent"}`, want: planner.ArchiveFact{State: "absent", Evidence: "asked"}},
-		"never archived":  {archiver: &planner.Archiver{}, said: `{"state":"foreign"}`, want: planner.ArchiveFact{State: "foreign", Evidence: "asked"}},
-		"told by failure": {said: `{"state":"unreachable","error":"no route\nto host"}`, err: &remote.CommandError{Status: 1}, want: planner.ArchiveFact{State: "unreachable", Error: "no route to host", Evidence: "asked"}},
-		"slow":            {err: &remote.CommandError{Status: 124}, want: planner.ArchiveFact{State: "unreachable", Error: "n (x@1.2.3.4:22): the target did not answer within 15 seconds", Evidence: "asked"}},
-		"odd":             {said: `{"state":"fine"}`, want: planner.ArchiveFact{State: "unreachable", Error: "n (x@1.2.3.4:22): `pg_manage hook status` gave an answer that this version does not understand", Evidence: "asked"}},
-		"standby":         {archiver: &planner.Archiver{}, inRecovery: true, want: planner.ArchiveFact{Error: "not asked"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			cfg := oneNode()
-			cl := cfg.Clusters[0]
-			cl.Archive = &schema.Archive{}
-			h := &scripted{login: "postgres", run: func(_ context.Context, cmd remote.Command) (remote.Result, error) {
-				if got := strings.Join(cmd.Args, " "); got != "timeout 15 /h/bin/pg_manage hook --config /h/s/hook.json status" || cmd.As != "postgres" {
-					t.Errorf("%s as %s", got, cmd.As)
-				}
-				return remote.Result{Stdout: []byte(c.said)}, c.err
-			}}
-			f := &planner.NodeFacts{}
-			f.Data.SystemIdentifier = "7"
-			f.Files.HookConfig, f.Host.Installed = "{}", map[string]string{"pg_manage": "x"}
-			f.Paths.Tool, f.Paths.State = "/h/bin", "/h/s"
-			f.Server.Accepting, f.Server.InRecovery, f.Server.Archiver = true, c.inRecovery, c.archiver
-			a := answer{Settings: []settingRow{{Name: "archive_mode", Value: "on"}}}
-			a.fillSettings(f)
-			p := &probe{h: h, c: cl, n: cl.Nodes[0], owner: "postgres"}
-			p.archiveFact(t.Context(), f, Options{AskArchive: c.ask})
-			if f.Archive != c.want {
-				t.Errorf("got %+v, want %+v", f.Archive, c.want)
-			}
-		})
-	}
-}
-
 func TestScram(t *testing.T) {
 	// Made by PostgreSQL 15 for the password "pencil".
 	const v = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="

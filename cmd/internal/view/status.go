@@ -63,21 +63,6 @@ type SlotStatus struct {
 	RetainedBytes *int64 `json:"retained_bytes,omitempty"` // WAL that the slot holds back
 }
 
-// ArchiveStatus is how WAL archiving is doing, as the primary tells.
-type ArchiveStatus struct {
-	Target         string    `json:"target"`
-	State          string    `json:"state"` // ok, failing, idle (nothing archived yet), off, unknown
-	Archived       int64     `json:"archived"`
-	LastWAL        string    `json:"last_wal,omitempty"`
-	LastTime       time.Time `json:"last_time,omitzero"`
-	AgeSeconds     *float64  `json:"age_seconds,omitempty"` // since the last archived segment
-	BacklogSegment int       `json:"backlog_segments"`      // segments that wait
-	Failed         int64     `json:"failed"`
-	FailedWAL      string    `json:"failed_wal,omitempty"`
-	FailedTime     time.Time `json:"failed_time,omitzero"`
-	Error          string    `json:"error,omitempty"`
-}
-
 // States of a node.
 const (
 	stateUnreachable = "unreachable" // Error says why
@@ -123,7 +108,7 @@ func clusterStatus(c *schema.Cluster, obs *planner.Observed, plan *planner.Plan,
 		}
 		cs.Nodes = append(cs.Nodes, n)
 	}
-	if c.Archive != nil {
+	if c.Archived() {
 		cs.Archive = archiveStatus(c, obs, primary, now)
 	}
 	for _, f := range plan.Findings {
@@ -265,39 +250,4 @@ func distance(ahead, behind postgres.LSN) int64 {
 		return 0
 	}
 	return int64(ahead - behind)
-}
-
-func archiveStatus(c *schema.Cluster, obs *planner.Observed, primary *schema.Node, now time.Time) *ArchiveStatus {
-	a := &ArchiveStatus{Target: c.Archive.Target.Name, State: "unknown"}
-	if primary == nil {
-		a.Error = "no node that answers is the only primary"
-		return a
-	}
-	f := obs.Node(c.Name, primary.Name)
-	st := f.Server.Archiver
-	if st == nil {
-		return a
-	}
-	a.Archived, a.LastWAL, a.LastTime, a.BacklogSegment = st.Archived, st.LastWAL, st.LastTime, st.Ready
-	a.Failed, a.FailedWAL, a.FailedTime = st.Failed, st.FailedWAL, st.FailedTime
-	if !st.LastTime.IsZero() {
-		seconds := max(0, now.Sub(st.LastTime).Seconds())
-		a.AgeSeconds = &seconds
-	}
-	mode, known := f.Server.Settings["archive_mode"]
-	switch {
-	case known && mode.Value == "off":
-		a.State = "off"
-	case st.Failing():
-		a.State = "failing"
-		a.Error = "archive_command fails for " + st.FailedWAL
-	case st.LastTime.IsZero():
-		a.State = "idle"
-	default:
-		a.State = "ok"
-	}
-	if f.Archive.Error != "" {
-		a.Error = f.Archive.Error
-	}
-	return a
 }

@@ -58,6 +58,11 @@ func problems(c *ClusterStatus) []string {
 		case "off":
 			add("WAL archiving is declared, but archive_mode is off")
 		}
+		for _, t := range a.Targets {
+			if n := droppedSegments(t.Dropped); n > 0 {
+				add("the archive at %s lacks %s, which had to be dropped", t.Target, plural(n, "segment", "segments"))
+			}
+		}
 	}
 	for _, f := range c.Findings {
 		if f.Severity == schema.SeverityError && !toldByNode(c, f) {

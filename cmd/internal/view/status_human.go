@@ -187,30 +187,3 @@ func slots(w io.Writer, st Style, nodes []NodeStatus) {
 		}
 	}
 }
-
-func archiveHuman(w io.Writer, st Style, a *ArchiveStatus) {
-	color := green
-	switch a.State {
-	case "failing", "off":
-		color = red
-	case "unknown", "idle":
-		color = yellow
-	}
-	text := st.paint(color, a.State)
-	if a.LastWAL != "" {
-		text += ", last " + clean(a.LastWAL)
-		if a.AgeSeconds != nil {
-			text += " " + age(time.Duration(*a.AgeSeconds*float64(time.Second))) + " ago"
-		}
-	}
-	if a.State != "unknown" {
-		text += ", " + plural(a.BacklogSegment, "segment", "segments") + " waiting"
-	}
-	fmt.Fprintf(w, "  archive at %s: %s\n", clean(a.Target), text)
-	if a.Error != "" {
-		fmt.Fprint(w, st.wrap("    ", clean(a.Error)))
-	}
-	if a.State == "failing" && !a.FailedTime.IsZero() {
-		fmt.Fprintf(w, "    failed %s so far, last at %s; the reason is in the server's log on the primary\n", plural(int(a.Failed), "time", "times"), a.FailedTime.UTC().Format(time.RFC3339))
-	}
-}

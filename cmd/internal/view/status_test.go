@@ -14,7 +14,7 @@ func statusConfig() *schema.Config {
 	t := &schema.Target{Name: "nas"}
 	return &schema.Config{Clusters: []*schema.Cluster{
 		{
-			Name: "main", Version: 17, Archive: &schema.Archive{Target: t},
+			Name: "main", Version: 17, Archives: []*schema.Archive{{Target: t, Required: true}},
 			Nodes: []*schema.Node{
 				{Name: "node1", Role: schema.RolePrimary},
 				{Name: "node2", Role: schema.RoleStandby, Upstream: "node1"},

@@ -21,7 +21,17 @@ target "nas" {
   recipients    = [trimspace(file("recipient.txt"))]
 }
 
-target "cloud" { url = "s3://bucket/some/prefix/" }
+target "cloud" {
+  url               = "s3://bucket/some/prefix/"
+  endpoint          = "https://minio.example.net:9000/"
+  region            = "eu-central-1"
+  path_style        = true
+  ca_file           = "/etc/ssl/minio.pem"
+  credentials_file  = "/etc/pg_manage/s3"
+  profile           = "wal"
+  recipients        = [trimspace(file("recipient.txt"))]
+  age_identity_file = "/etc/pg_manage/age.key"
+}
 
 cluster "main" {
   version    = 17
@@ -73,6 +83,14 @@ cluster "main" {
   archive {
     target  = "nas"
     timeout = "5m"
+    workers = 4
+  }
+  archive {
+    target      = "cloud"
+    required    = false
+    queue_limit = "50GB"
+    spool_limit = "0.5GB"
+    log         = true
   }
   backup "nightly" {
     target      = "nas"
