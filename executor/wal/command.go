@@ -112,7 +112,7 @@ func (h *hook) do(ctx context.Context, in *Instance, args []string, o options) i
 	case "status":
 		return h.printStatus(in.Status(ctx, o.local))
 	case "check":
-		err = h.check(ctx, in)
+		err = h.check(ctx, in, o.target)
 	case "cleanup":
 		var n int
 		if n, err = in.Cleanup(ctx, args[0]); n > 0 {
@@ -122,18 +122,29 @@ func (h *hook) do(ctx context.Context, in *Instance, args []string, o options) i
 	return h.end(err)
 }
 
-// check sees whether every target can be used. One that is not required may be away.
-func (h *hook) check(ctx context.Context, in *Instance) error {
+// check sees whether every target can be used, or the one of a name. Of all of them, one
+// that is not required may be away.
+func (h *hook) check(ctx context.Context, in *Instance, name string) error {
 	var errs []error
+	known := name == ""
 	for _, t := range in.Config.Targets {
-		st := in.targetStatus(ctx, t)
-		switch {
-		case st.State != StateUnreachable:
-		case t.Required:
-			errs = append(errs, errors.New(st.Error))
-		default:
-			h.say("%s", st.Error)
+		if name != "" && t.Name != name {
+			continue
 		}
+		known = true
+		err := in.links.use(ctx, t, func(s *site) error {
+			_, err := s.status(ctx)
+			return err
+		})
+		if err != nil && name == "" && !t.Required {
+			h.say("%v", err)
+			continue
+		}
+		errs = append(errs, err)
+	}
+	if !known {
+		_, err := in.Config.target(name)
+		return refuse("%w", err)
 	}
 	return errors.Join(errs...)
 }
@@ -157,7 +168,7 @@ func (h *hook) init(ctx context.Context, in *Instance, o options) (err error) {
 	}
 	if len(errs) == 0 {
 		_, err := in.Config.target(o.target)
-		return err
+		return refuse("%w", err)
 	}
 	return errors.Join(errs...)
 }

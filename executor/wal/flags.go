@@ -34,6 +34,8 @@ func (o *options) register(fs *flag.FlagSet, command string) {
 		})
 	case "status":
 		fs.BoolVar(&o.local, "local", false, "")
+	case "check":
+		fs.StringVar(&o.target, "target", "", "")
 	case "init":
 		fs.StringVar(&o.target, "target", "", "")
 		fs.Uint64Var(&o.system, "system-identifier", 0, "")

@@ -27,7 +27,7 @@ What PostgreSQL's archive_command and restore_command run. The commands:
   init [--target NAME] [--system-identifier ID] [--segment-size BYTES]
                                 set up the archive of this cluster, in an empty place
   status [--local]              say as JSON what waits, whether the archives are there and whose they are
-  check                         see whether the targets can be used; makes an SSH key when there is none
+  check [--target NAME]         see whether the targets can be used; makes an SSH key when there is none
   cleanup NAME                  remove the segments before NAME (%r) that no base backup in the archive needs
   version                       print the version of the form of hook.json
 
