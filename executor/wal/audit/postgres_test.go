@@ -110,7 +110,7 @@ func (s *server) load(n int) {
 // settled waits until no file waits to be archived.
 func (s *server) settled(data string) {
 	s.t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(40 * time.Second)
 	for {
 		n, _, oldest, err := Backlog(data)
 		if err != nil {
@@ -144,7 +144,7 @@ func realServer(t *testing.T, size uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintf(conf, "archive_mode = always\narchive_command = 'test ! -f %s/%%f && cp %%p %s/.%%f && mv %s/.%%f %s/%%f'\nwal_keep_size = 4GB\nmax_wal_size = 4GB\nmin_wal_size = %d MB\n", in, in, in, in, 5*size>>20) //nolint:errcheck // Close tells
+	fmt.Fprintf(conf, "archive_mode = always\narchive_command = 'if test -f %s/%%f; then cmp %%p %s/%%f; else cp %%p %s/.%%f && mv %s/.%%f %s/%%f; fi'\nwal_keep_size = 4GB\nmax_wal_size = 4GB\nmin_wal_size = %dMB\n", in, in, in, in, in, 5*size>>20) //nolint:errcheck // Close tells
 	if err := conf.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func realServer(t *testing.T, size uint64) {
 		s.run("sh", "-c", fmt.Sprintf("echo \"restore_command = 'cp %s/%%f %%p'\" >> %s/postgresql.auto.conf", in, to))
 		s.start(to)
 		s.sql("select pg_promote()")
-		s.load(3)
+		s.load(7)
 		s.sql("checkpoint")
 		s.settled(to)
 		s.stop(to, "immediate")
@@ -231,7 +231,7 @@ func holes(t *testing.T, st *store, data string, whole *Report) {
 		t.Fatal(err)
 	}
 	r := st.check(Options{})
-	if len(r.Timelines[0].Missing) != 1 || r.Timelines[0].Missing[0] != (Missing{lost, lost, 1}) || len(r.Timelines[1].Missing) != 1 || len(r.Recoverable) < 3 {
+	if len(r.Timelines[0].Missing) != 1 || r.Timelines[0].Missing[0] != (Missing{lost, lost, 1}) || len(r.Timelines[1].Missing) != 1 || len(r.Recoverable) != 3 {
 		t.Fatalf("%s%+v", describe(r.Timelines), r.Recoverable)
 	}
 	p, err := PushMissing(t.Context(), PushOptions{DataDir: data, Archive: st.a, Push: func(_ context.Context, path string) error {
@@ -248,14 +248,14 @@ func holes(t *testing.T, st *store, data string, whole *Report) {
 	if len(r.Problems) > 0 || len(r.Recoverable) != 2 || r.Recoverable[1].ToLSN != whole.Recoverable[0].ToLSN {
 		t.Fatalf("%s%s%+v", details(r), describe(r.Timelines), r.Recoverable)
 	}
-	// One flipped bit in a plain object, and what recovery can do ends there.
+	// One flipped bit is one problem, and what recovery can do ends there.
 	for _, rg := range r.Timelines[2].Ranges {
 		rel := strings.TrimPrefix(glob(t, st, rg.From), st.path("")+"/")
 		b := bytes.Clone(st.read(rel))
 		b[len(b)/2] ^= 1
 		st.write(rel, b)
-		if r := st.check(Options{}); len(r.Problems) == 0 || len(r.Recoverable) < 2 || r.Recoverable[len(r.Recoverable)-1].ToLSN == r.Recoverable[0].FromLSN {
-			t.Fatalf("%s: %+v", rel, r.Recoverable)
+		if r := st.check(Options{}); len(r.Problems) == 0 || len(r.Recoverable) < 2 {
+			t.Fatalf("%s: %s%+v", rel, details(r), r.Recoverable)
 		}
 	}
 }
