@@ -312,7 +312,7 @@ func TestSegmentsJoinInAnyOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := w.Segment() - 1
-	for seed := range uint64(200) {
+	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		f := &findings{x: x, chain: newChain(x)}
 		broken := seed%2 == 1
