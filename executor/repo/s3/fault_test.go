@@ -50,35 +50,43 @@ func everything(t *testing.T, what string, d *Store) {
 }
 
 func TestNoOutageIsTakenForAnAnswer(t *testing.T) {
-	s := newServer(t)
-	o := s.options(t)
-	for what, status := range map[string]int{"InternalError": 500, "ServiceUnavailable": 503, "AccessDenied": 403, "SignatureDoesNotMatch": 403, "InvalidAccessKeyId": 403, "PermanentRedirect": 301} {
-		s.setFault(func(w http.ResponseWriter, _ *http.Request) bool {
-			answer(w, status, what)
-			return true
-		})
-		everything(t, what, open(t, o))
+	says := func(status int, code string) func(*testing.T, *server, *Options) {
+		return func(_ *testing.T, s *server, _ *Options) {
+			s.setFault(func(w http.ResponseWriter, _ *http.Request) bool {
+				answer(w, status, code)
+				return true
+			})
+		}
 	}
-	s.setFault(func(w http.ResponseWriter, _ *http.Request) bool {
-		http.Error(w, "<html>not S3</html>", http.StatusNotFound)
-		return true
-	})
-	everything(t, "another kind of server", open(t, o))
-	s.setFault(func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) })
-	everything(t, "a connection that breaks", open(t, o))
-	s.setFault(func(http.ResponseWriter, *http.Request) bool { return false })
-
-	missing := o
-	missing.Bucket = "missing"
-	everything(t, "a missing bucket", open(t, missing))
-	distrust := o
-	distrust.CAFile = ""
-	everything(t, "a certificate that nobody vouches for", open(t, distrust))
-	nowhere := o
-	nowhere.Endpoint = "nowhere.invalid"
-	everything(t, "a name that isn't known", open(t, nowhere))
-	s.Close()
-	everything(t, "a server that is gone", open(t, o))
+	for what, breakIt := range map[string]func(*testing.T, *server, *Options){
+		"InternalError":         says(500, "InternalError"),
+		"ServiceUnavailable":    says(503, "ServiceUnavailable"),
+		"AccessDenied":          says(403, "AccessDenied"),
+		"SignatureDoesNotMatch": says(403, "SignatureDoesNotMatch"),
+		"InvalidAccessKeyId":    says(403, "InvalidAccessKeyId"),
+		"PermanentRedirect":     says(301, "PermanentRedirect"),
+		"another kind of server": func(_ *testing.T, s *server, _ *Options) {
+			s.setFault(func(w http.ResponseWriter, _ *http.Request) bool {
+				http.Error(w, "<html>not S3</html>", http.StatusNotFound)
+				return true
+			})
+		},
+		"a connection that breaks": func(_ *testing.T, s *server, _ *Options) {
+			s.setFault(func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) })
+		},
+		"a missing bucket":                      func(_ *testing.T, _ *server, o *Options) { o.Bucket = "missing" },
+		"a certificate that nobody vouches for": func(_ *testing.T, _ *server, o *Options) { o.CAFile = "" },
+		"a name that isn't known":               func(_ *testing.T, _ *server, o *Options) { o.Endpoint = "nowhere.invalid" },
+		"a server that is gone":                 func(_ *testing.T, s *server, _ *Options) { s.Close() },
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			o := s.options(t)
+			breakIt(t, s, &o)
+			everything(t, what, open(t, o))
+		})
+	}
 }
 
 func TestAFewFailuresAreTriedAgain(t *testing.T) {
