@@ -18,14 +18,30 @@ import (
 // Target is where a backup target lies and how it is reached from a node.
 type Target struct {
 	Name         string   `json:"name"`
-	Scheme       string   `json:"scheme"` // file, nfs, cifs or ssh
+	Scheme       string   `json:"scheme"` // file, nfs, cifs, ssh or s3
 	User         string   `json:"user,omitempty"`
-	Host         string   `json:"host,omitempty"`
-	Port         int      `json:"port,omitempty"` // 0 leaves it to ssh_config
-	Path         string   `json:"path"`
+	Host         string   `json:"host,omitempty"`          // with s3 the bucket
+	Port         int      `json:"port,omitempty"`          // 0 leaves it to ssh_config
+	Path         string   `json:"path"`                    // with s3 what all keys begin with, which may be ""
 	ArchiveDir   string   `json:"archive_dir"`             // below Path
 	HostKeys     []string `json:"host_keys,omitempty"`     // public keys that the host may show, beside those of known_hosts
 	IdentityFile string   `json:"identity_file,omitempty"` // private key to log in with, before all others
+
+	// With s3 alone; see s3.Options.
+	Endpoint        string `json:"endpoint,omitempty"`
+	Region          string `json:"region,omitempty"`
+	PathStyle       bool   `json:"path_style,omitempty"`
+	CAFile          string `json:"ca_file,omitempty"`
+	CredentialsFile string `json:"credentials_file,omitempty"`
+	Profile         string `json:"profile,omitempty"`
+
+	// How objects are stored; see codec.Settings and codec.New.
+	Compression     string   `json:"compression,omitempty"`
+	Recipients      []string `json:"recipients,omitempty"`
+	AgeIdentityFile string   `json:"age_identity_file,omitempty"`
+
+	Required   bool  `json:"required"`              // a file is archived only once it is durable here
+	QueueLimit int64 `json:"queue_limit,omitempty"` // bytes that may wait for a target that isn't required; 0: no limit
 }
 
 // String is the target's URL.
