@@ -14,6 +14,7 @@ import (
 
 	"pg_manage/executor/remote"
 	"pg_manage/executor/repo/posix"
+	"pg_manage/executor/repo/s3"
 	"pg_manage/executor/repo/sftp"
 	"pg_manage/executor/repo/storage"
 )
@@ -67,8 +68,13 @@ func Open(ctx context.Context, t Target) (storage.Driver, error) {
 		return posix.New(t.String(), t.Scheme, t.Path)
 	case "ssh":
 		return openSSH(ctx, t)
+	case "s3":
+		return s3.New(ctx, s3.Options{
+			Label: t.String(), Bucket: t.Host, Prefix: t.Path, Endpoint: t.Endpoint, Region: t.Region, PathStyle: t.PathStyle,
+			CAFile: t.CAFile, CredentialsFile: t.CredentialsFile, Profile: t.Profile,
+		})
 	}
-	return nil, fmt.Errorf("target %q: WAL cannot be kept at %s:// targets: use file, nfs, cifs or ssh", t.Name, t.Scheme)
+	return nil, fmt.Errorf("target %q: WAL cannot be kept at %s:// targets: use file, nfs, cifs, ssh or s3", t.Name, t.Scheme)
 }
 
 func openSSH(ctx context.Context, t Target) (storage.Driver, error) {

@@ -5,14 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync"
-	"syscall"
 
 	"filippo.io/age"
 	"filippo.io/age/agessh"
 	"golang.org/x/crypto/ssh"
+
+	"pg_manage/executor/repo/secretfile"
 )
 
 // NoIdentityError is an encrypted object for which there is no private key here.
@@ -66,22 +66,9 @@ func (i *identity) load() ([]age.Identity, error) {
 
 // readIdentities reads private keys. Its errors show nothing of what the file holds.
 func readIdentities(file string) ([]age.Identity, error) {
-	// Without O_NONBLOCK a named pipe would block.
-	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	text, err := secretfile.Read(file)
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // it is only read
-	if err := checkPrivate(f); err != nil {
-		return nil, err
-	}
-	const limit = 1 << 20
-	text, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(text) > limit {
-		return nil, errors.New("it is too long for a file of private keys")
 	}
 	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("-----BEGIN ")) {
 		return sshIdentity(text)
@@ -103,25 +90,6 @@ func sshIdentity(text []byte) ([]age.Identity, error) {
 		return nil, errors.New("it holds no SSH private key of the kinds ed25519 and RSA without a passphrase")
 	}
 	return []age.Identity{key}, nil
-}
-
-// checkPrivate refuses a file that others may read: 0600, or root's with 0640.
-func checkPrivate(f *os.File) error {
-	st, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if !st.Mode().IsRegular() {
-		return errors.New("it is not a regular file")
-	}
-	open := st.Mode().Perm() & 0o077
-	if sys, ok := st.Sys().(*syscall.Stat_t); ok && sys.Uid == 0 {
-		open &^= 0o040
-	}
-	if open != 0 {
-		return fmt.Errorf("others may use the private keys in it (its mode is %04o): chmod 600 it", st.Mode().Perm())
-	}
-	return nil
 }
 
 // decrypt gives the payload of an encrypted object, and the checksum in its header, if any.
