@@ -3,9 +3,6 @@ package executor
 import (
 	"context"
 	"errors"
-	"fmt"
-	"path"
-	"strings"
 
 	"pg_manage/executor/remote"
 	"pg_manage/executor/wal"
@@ -16,24 +13,13 @@ import (
 // message is the error.
 func (w *work) hook(ctx context.Context, config string, args ...string) (remote.Result, error) {
 	in := w.in
-	cmd := remote.Command{
-		Args: append([]string{path.Join(in.Tool, "pg_manage"), "hook", "--config", config}, args...),
-		As:   in.Owner,
-	}
-	res, err := in.Host.Run(ctx, cmd)
-	var failed *remote.CommandError
-	if errors.As(err, &failed) {
-		if text := strings.TrimSpace(failed.Stderr); text != "" {
-			return res, &hookError{fmt.Sprintf("%s: %s", in.Host.Name(), text), err}
-		}
-	}
-	return res, err
+	return CallHook(ctx, in.Host, planner.Paths{Tool: in.Tool, State: in.State}, in.Owner, HookCall{Config: config, Args: args})
 }
 
 // createArchive makes the archive of the cluster at a target, with the identity that
 // the node's control file has.
 func (w *work) createArchive(ctx context.Context, d planner.CreateArchiveDetail) error {
-	_, err := w.hook(ctx, path.Join(w.in.State, "hook.json"), "init", "--target", d.Target)
+	_, err := w.hook(ctx, "", "init", "--target", d.Target)
 	if err == nil || d.Required || refusedByHook(err) {
 		return err
 	}

@@ -36,12 +36,3 @@ func (w *work) hookConfig(ctx context.Context, d planner.HookConfigDetail) error
 	}
 	return err
 }
-
-// hookError is what our program on the node said, for a person to act on.
-type hookError struct {
-	text string
-	err  error
-}
-
-func (e *hookError) Error() string { return e.text }
-func (e *hookError) Unwrap() error { return e.err }
