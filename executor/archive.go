@@ -20,18 +20,18 @@ func (w *work) hook(ctx context.Context, config string, args ...string) (remote.
 // the node's control file has.
 func (w *work) createArchive(ctx context.Context, d planner.CreateArchiveDetail) error {
 	_, err := w.hook(ctx, "", "init", "--target", d.Target)
-	if err == nil || d.Required || refusedByHook(err) {
+	if err == nil || d.Required || !targetFailed(err) {
 		return err
 	}
 	w.notice(w.step, "the archive at target %s is not created yet, and nothing waits for it, since it is not required: %v", d.Target, err)
 	return nil
 }
 
-// refusedByHook says that the hook found something that has to be mended, as against a
-// target that could not be reached.
-func refusedByHook(err error) bool {
+// targetFailed says that the hook ran, and that the target was what failed: as against
+// something that a person has to mend, which it refuses, and a run of which nobody knows.
+func targetFailed(err error) bool {
 	var failed *remote.CommandError
-	return errors.As(err, &failed) && (failed.Status == wal.ExitRefused || failed.Status == wal.ExitUsage)
+	return errors.As(err, &failed) && failed.Status == wal.ExitFailed
 }
 
 // checkArchive sends one WAL segment through the archive.

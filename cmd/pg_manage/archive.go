@@ -231,7 +231,7 @@ func (a *app) archiveReaders(cmd *cobra.Command, args []string, ask observe.Ask)
 		return nil, nil, &hintedError{"no cluster here archives its WAL", "Add archive { target = \"...\" } to a cluster block."}
 	}
 	w := a.newWorld(cfg)
-	if err := w.observeAsking(cmd.Context(), ask); err != nil {
+	if err := w.observeWith(cmd.Context(), observe.Options{AskArchive: ask}); err != nil {
 		w.close()
 		return nil, nil, err
 	}

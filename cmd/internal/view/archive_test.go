@@ -193,8 +193,11 @@ func TestTask(t *testing.T) {
 	for _, st := range []Style{{}, {Color: true, Width: 80, Height: 24}} {
 		task := NewTask(&b, st, "main/node1", func() time.Time { return now })
 		for _, e := range []event.Event{
-			{Type: event.Progress, Done: 1 << 20, Total: 10 << 20, Message: "nas"}, {Type: event.Notice, Message: "offsite: no route to host"},
-			{Type: event.Progress, Done: 5 << 20, Total: 10 << 20, Message: "nas"}, {Type: event.Progress, Done: 6 << 20, Total: 10 << 20}, {Type: event.Done},
+			{Type: event.Progress, Done: 1 << 20, Total: 10 << 20, Message: "nas"},
+			{Type: event.Notice, Message: "offsite: no route to host"},
+			{Type: event.Progress, Done: 5 << 20, Total: 10 << 20, Message: "nas"},
+			{Type: event.Progress, Done: 6 << 20, Total: 10 << 20},
+			{Type: event.Done},
 		} {
 			task.Emit(e)
 			now = now.Add(6 * time.Second)

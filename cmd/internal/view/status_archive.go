@@ -119,8 +119,11 @@ func targetStatus(declared *schema.Archive, overall string, f *planner.NodeFacts
 		t.Error = fact.Error
 	}
 	queue := f.Archiving.Queue(t.Target)
-	if !t.Required && queue != nil {
-		t.QueuedSegments, t.QueuedBytes, t.Dropped = &queue.Segments, &queue.Bytes, queue.Dropped
+	if queue != nil {
+		t.Dropped = queue.Dropped // also of one that is required only now
+		if !t.Required {
+			t.QueuedSegments, t.QueuedBytes = &queue.Segments, &queue.Bytes
+		}
 	}
 	switch {
 	case overall == archiveOff:

@@ -63,9 +63,7 @@ func targetWords(st Style, a *ArchiveStatus, t TargetStatus) []string {
 		if a.RateBytes > 0 {
 			words = append(words, size(a.RateBytes)+"/s")
 		}
-		return words
-	}
-	if t.QueuedSegments != nil {
+	} else if t.QueuedSegments != nil {
 		text := waiting(*t.QueuedSegments, t.QueuedBytes)
 		if t.QueueLimit > 0 {
 			text += " of at most " + size(t.QueueLimit)
