@@ -158,3 +158,27 @@ func TestEventLines(t *testing.T) {
 		t.Errorf("want - got +:\n%s", diff)
 	}
 }
+
+// FuzzReports reads what a node may print: every target gets an entry, and one that no
+// report tells of is never called whole without an error.
+func FuzzReports(f *testing.F) {
+	for _, s := range []string{"", oneLine(wholeAudit), oneLine(wholeAudit) + oneLine(wholeAudit), `{"version":1,"target":"offsite"}`, "null", `{"version":1,"pushed":["a"]}`, "{"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		r := reader()
+		found := map[string]bool{}
+		for _, a := range audits(r, text, nil) {
+			found[a.Target] = true
+			if a.Error == "" && !strings.Contains(text, "target") {
+				t.Errorf("%q: %+v", text, a)
+			}
+		}
+		if !found["nas"] || !found["offsite"] {
+			t.Errorf("%q: only %v", text, found)
+		}
+		if len(pushes(r, text, nil)) == 0 {
+			t.Errorf("%q: nothing is told", text)
+		}
+	})
+}
