@@ -3,9 +3,6 @@ package executor
 import (
 	"context"
 	"errors"
-	"fmt"
-	"path"
-	"strings"
 
 	"pg_manage/executor/remote"
 	"pg_manage/executor/wal"
@@ -16,36 +13,25 @@ import (
 // message is the error.
 func (w *work) hook(ctx context.Context, config string, args ...string) (remote.Result, error) {
 	in := w.in
-	cmd := remote.Command{
-		Args: append([]string{path.Join(in.Tool, "pg_manage"), "hook", "--config", config}, args...),
-		As:   in.Owner,
-	}
-	res, err := in.Host.Run(ctx, cmd)
-	var failed *remote.CommandError
-	if errors.As(err, &failed) {
-		if text := strings.TrimSpace(failed.Stderr); text != "" {
-			return res, &hookError{fmt.Sprintf("%s: %s", in.Host.Name(), text), err}
-		}
-	}
-	return res, err
+	return CallHook(ctx, in.Host, planner.Paths{Tool: in.Tool, State: in.State}, in.Owner, HookCall{Config: config, Args: args})
 }
 
 // createArchive makes the archive of the cluster at a target, with the identity that
 // the node's control file has.
 func (w *work) createArchive(ctx context.Context, d planner.CreateArchiveDetail) error {
-	_, err := w.hook(ctx, path.Join(w.in.State, "hook.json"), "init", "--target", d.Target)
-	if err == nil || d.Required || refusedByHook(err) {
+	_, err := w.hook(ctx, "", "init", "--target", d.Target)
+	if err == nil || d.Required || !targetFailed(err) {
 		return err
 	}
 	w.notice(w.step, "the archive at target %s is not created yet, and nothing waits for it, since it is not required: %v", d.Target, err)
 	return nil
 }
 
-// refusedByHook says that the hook found something that has to be mended, as against a
-// target that could not be reached.
-func refusedByHook(err error) bool {
+// targetFailed says that the hook ran, and that the target was what failed: as against
+// something that a person has to mend, which it refuses, and a run of which nobody knows.
+func targetFailed(err error) bool {
 	var failed *remote.CommandError
-	return errors.As(err, &failed) && (failed.Status == wal.ExitRefused || failed.Status == wal.ExitUsage)
+	return errors.As(err, &failed) && failed.Status == wal.ExitFailed
 }
 
 // checkArchive sends one WAL segment through the archive.

@@ -24,7 +24,7 @@ func (w *work) hookConfig(ctx context.Context, d planner.HookConfigDetail) error
 		_, err := w.hook(ctx, temp, "check", "--target", t.Name)
 		switch {
 		case err == nil:
-		case t.Required || refusedByHook(err) || ctx.Err() != nil:
+		case t.Required || !targetFailed(err):
 			return errors.Join(err, remote.Remove(context.WithoutCancel(ctx), in.Host, temp, in.Owner))
 		default:
 			w.notice(w.step, "target %s cannot be used now, and WAL for it waits on the node, since it is not required: %v", t.Name, err)
@@ -36,12 +36,3 @@ func (w *work) hookConfig(ctx context.Context, d planner.HookConfigDetail) error
 	}
 	return err
 }
-
-// hookError is what our program on the node said, for a person to act on.
-type hookError struct {
-	text string
-	err  error
-}
-
-func (e *hookError) Error() string { return e.text }
-func (e *hookError) Unwrap() error { return e.err }

@@ -171,7 +171,7 @@ func (w *world) declare(extra string, nodes ...string) {
 		}
 		fmt.Fprintf(&b, "node %q {\naddress = \"127.0.0.1\"\nrole = %q\nport = %d\ndata_dir = %q\n}\n", n, role, w.ports[n], w.data(n))
 	}
-	b.WriteString("}\ntarget \"nas\" { url = \"file://" + w.dir + "/nas\" }\n")
+	b.WriteString("}\ntarget \"nas\" { url = \"file://" + w.dir + "/nas\" }\ntarget \"offsite\" { url = \"s3://bucket/wal\" }\n")
 	cfg, diags := schema.LoadFiles(map[string][]byte{"main.hcl": []byte(b.String())}, schema.LoadOptions{})
 	if cfg == nil {
 		w.t.Fatalf("%v\n%s", diags, b.String())

@@ -142,16 +142,16 @@ func (b *builder) archiveCheck() {
 	}
 }
 
-// queues tells of WAL that did not get to a target that is not required: what waits
-// because the target fails, and what was dropped.
+// queues tells of WAL that did not get to a target: what waits because a target that is
+// not required fails, and what was dropped, when it was not required.
 func (b *builder) queues(n *schema.Node) {
 	f := b.node(n)
 	for _, a := range ArchiveOrder(b.c) {
 		q, where := f.Archiving.Queue(a.Target.Name), a.Target.URL.String()
-		if q == nil || a.Required {
+		if q == nil {
 			continue
 		}
-		if q.Error != "" && f.Archive(a.Target.Name).State != ArchiveUnreachable { // which has been told
+		if q.Error != "" && !a.Required && f.Archive(a.Target.Name).State != ArchiveUnreachable { // which has been told
 			b.warnf(n, sentence(q.Error)+" They are stored as soon as the target takes them.",
 				"%s of WAL on %s waiting for the archive at %s, which fails", segments(q.Segments), n.Name, where)
 		}

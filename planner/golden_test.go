@@ -69,7 +69,13 @@ func then(all ...func(*world, *schema.Cluster)) func(*world, *schema.Cluster) {
 
 func scenarios() map[string]scenario {
 	return map[string]scenario{
-		"new-cluster":       func(testing.TB) (*schema.Cluster, *world) { return two(), newWorld(two()) },
+		"new-cluster": func(testing.TB) (*schema.Cluster, *world) { return two(), newWorld(two()) },
+		"new-cluster-offsite": func(testing.TB) (*schema.Cluster, *world) {
+			c := withOffsite()
+			w := newWorld(c)
+			w.down[places(c)[1]] = true
+			return c, w
+		},
 		"unchanged":         after(two, nil, nil),
 		"reload":            after(two, nil, set("work_mem", "64MB")),
 		"restart-increase":  after(two, nil, set("max_connections", "200")),
@@ -227,6 +233,19 @@ func TestScenarioSteps(t *testing.T) {
 		"archive-moved":        {"node1/write-hook-config", "node1/create-archive", "node2/write-hook-config", "node1/check-archive"},
 		"port-taken":           {},
 		"roles-swapped":        {},
+		"new-cluster-offsite": {
+			"node1/install-binaries", "node1/write-passfile", "node1/write-hook-config", "node1/init-instance", "node1/create-archive", "node1/create-archive",
+			"node1/write-settings", "node1/write-hba", "node1/start", "node1/replication-role",
+			"node2/install-binaries", "node2/write-passfile", "node2/write-hook-config", "node1/create-slot", "node2/build-standby", "node2/write-hba", "node2/start", "node1/check-archive",
+		},
+		"archive-added":             {"node1/write-hook-config", "node1/create-archive", "node2/write-hook-config", "node1/check-archive"},
+		"archive-added-unreachable": {},
+		"archive-unreachable":       {},
+		"archive-of-another-too":    {},
+		"archive-target-removed":    {"node1/write-hook-config", "node2/write-hook-config", "node1/check-archive"},
+		"archive-required-now":      {"node1/write-hook-config", "node2/write-hook-config", "node1/check-archive"},
+		"archive-encrypted":         {"node1/write-hook-config", "node2/write-hook-config", "node1/check-archive"},
+		"archive-logged":            {"node1/write-hook-config", "node1/write-settings", "node1/reload", "node2/write-hook-config", "node2/write-settings", "node2/reload", "node1/check-archive"},
 	}
 	all := scenarios()
 	for _, name := range sortedKeys(want) {

@@ -136,16 +136,21 @@ func TestQueuesAreToldOf(t *testing.T) {
 	}{
 		"on their way": {"node1", QueueFact{Target: "offsite", Segments: 12, Bytes: 12 << 24}, nil, nil},
 		"failing": {
-			"node1", QueueFact{Target: "offsite", Segments: 12, Error: "no route to host"}, nil,
+			"node1",
+			QueueFact{Target: "offsite", Segments: 12, Error: "no route to host"},
+			nil,
 			[]string{"12 segments of WAL on node1 waiting for the archive at s3://bucket/wal, which fails", "no route to host. They are stored as soon as"},
 		},
 		"failing, and unreachable": {
-			"node1", QueueFact{Target: "offsite", Segments: 12, Error: "no route to host"},
+			"node1",
+			QueueFact{Target: "offsite", Segments: 12, Error: "no route to host"},
 			func(f *NodeFacts) { f.Archives[1].State, f.Archives[1].Error = ArchiveUnreachable, "no route to host" },
 			[]string{"node1 cannot reach the archive at s3://bucket/wal", "no route to host. WAL for it waits on the node"},
 		},
 		"dropped": {
-			"node1", QueueFact{Target: "offsite", Dropped: []DroppedWAL{{From: "000000010000000000000003", To: "000000010000000000000009", Segments: 7, Since: testTime}}}, nil,
+			"node1",
+			QueueFact{Target: "offsite", Dropped: []DroppedWAL{{From: "000000010000000000000003", To: "000000010000000000000009", Segments: 7, Since: testTime}}},
+			nil,
 			[]string{
 				"WAL on node1 was dropped for the archive at s3://bucket/wal, from 000000010000000000000003 to 000000010000000000000009 (7 segments, since 2026-01-02 03:04:05 UTC)",
 				"No recovery at that target gets past 000000010000000000000003", "`pg_manage archive push-missing main/node1`", "take a new base backup",

@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// Exit codes of every command. `check` alone gives 1 and 2 a meaning of its own.
+// Exit codes of every command. `check` and `archive check` alone give 1 and 2 a meaning of their own.
 const (
 	exitOK          = 0
 	exitError       = 1   // also: plan with errors, apply with failed steps, status of an unhealthy cluster, fmt --check with work to do
@@ -14,9 +14,9 @@ const (
 	exitDataLoss    = 3   // plan --detailed-exitcode: there are steps that lose data
 	exitInterrupted = 130 // by Ctrl-C or SIGTERM, as shells count
 
-	exitCheckTrue    = 0 // check: the node is what was asked for
-	exitCheckFalse   = 1 // check: it is not, or no server runs there
-	exitCheckUnknown = 2 // check: nobody could tell
+	exitCheckTrue    = 0 // check: the node is what was asked for; archive check: the archives are whole
+	exitCheckFalse   = 1 // check: it is not, or no server runs there; archive check: they are not
+	exitCheckUnknown = 2 // nobody could tell
 )
 
 // exitHelp is the table of exit codes for people.

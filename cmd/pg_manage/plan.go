@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"pg_manage/cmd/internal/view"
+	"pg_manage/executor/observe"
 	"pg_manage/planner"
 	"pg_manage/schema"
 )
@@ -113,13 +114,17 @@ func (a *app) again(command string, args ...string) string {
 
 // look observes and plans, and says what stands in the way of installing programs.
 func (a *app) look(cmd *cobra.Command, cfg *schema.Config, sel planner.Selection) (*world, error) {
+	return a.lookWith(cmd, cfg, sel, observe.Options{})
+}
+
+func (a *app) lookWith(cmd *cobra.Command, cfg *schema.Config, sel planner.Selection, opts observe.Options) (*world, error) {
 	w := a.newWorld(cfg)
 	for _, name := range sel.Unknown(func(name string) bool { return knownName(cfg, name) }) {
 		w.close()
 		return nil, unknownName("cluster or node", name, names(cfg))
 	}
 	w.prepare()
-	if err := w.observe(cmd.Context()); err != nil {
+	if err := w.observeWith(cmd.Context(), opts); err != nil {
 		w.close()
 		return nil, err
 	}

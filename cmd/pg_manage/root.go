@@ -42,7 +42,7 @@ truth is what the nodes say now.
 	root.SetFlagErrorFunc(flagError)
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddCommand(
-		a.planCommand(), a.applyCommand(), a.showCommand(), a.statusCommand(), a.checkCommand(),
+		a.planCommand(), a.applyCommand(), a.showCommand(), a.statusCommand(), a.checkCommand(), a.archiveCommand(),
 		a.validateCommand(), a.fmtCommand(), a.graphCommand(), a.unlockCommand(), a.versionCommand(),
 		a.hookCommand(), a.demoCommand(),
 	)

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pg_manage/cmd/internal/view"
+	"pg_manage/executor/observe"
 	"pg_manage/planner"
 )
 
@@ -20,7 +21,7 @@ all is well and with 1 otherwise.`,
 			if err != nil {
 				return err
 			}
-			w, err := a.look(cmd, cfg, planner.Selection{})
+			w, err := a.lookWith(cmd, cfg, planner.Selection{}, observe.Options{Archiver: true})
 			if err != nil {
 				return err
 			}

@@ -62,8 +62,12 @@ func (w *world) prepare() {
 // observe looks at all nodes. What cannot be seen is a fact, not an error; only
 // an interrupt ends it.
 func (w *world) observe(ctx context.Context) error {
+	return w.observeWith(ctx, observe.Options{})
+}
+
+func (w *world) observeWith(ctx context.Context, opts observe.Options) error {
 	begun := w.now()
-	w.observed = observe.Run(ctx, w.cfg, w, observe.Options{})
+	w.observed = observe.Run(ctx, w.cfg, w, opts)
 	w.log.Debug("observed", "took", w.now().Sub(begun))
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

@@ -3,7 +3,11 @@
 // lines, one event a line, which the operator's side reads back.
 package event
 
-import "time"
+import (
+	"encoding/json"
+	"strings"
+	"time"
+)
 
 // Type says what happened.
 type Type string
@@ -33,6 +37,15 @@ type Event struct {
 	Total   int64         `json:"total,omitempty"` // bytes, with Progress; 0 when not known
 	Elapsed time.Duration `json:"elapsed_ns,omitempty"`
 	Error   string        `json:"error,omitempty"`
+}
+
+// Parse reads a line that the node's side wrote; false for a line that is no event.
+func Parse(line string) (Event, bool) {
+	var e Event
+	if !strings.HasPrefix(line, "{") || json.Unmarshal([]byte(line), &e) != nil || e.Type == "" {
+		return Event{}, false
+	}
+	return e, true
 }
 
 // Sink takes events. Emit may be called from several goroutines and does not block for long.

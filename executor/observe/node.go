@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -36,7 +37,7 @@ func Node(ctx context.Context, h remote.Host, c *schema.Cluster, n *schema.Node,
 
 	early := p.startEarly(ctx)
 	root := p.startRoot(ctx)
-	s, err := p.runScript(ctx)
+	s, err := p.runScript(ctx, opts)
 	if err != nil {
 		cancel()
 		<-root
@@ -72,7 +73,7 @@ type probe struct {
 func (p *probe) loginIsOwner() bool { return p.h.LoginUser() == p.owner }
 
 // runScript runs probe.sh as the owner of the instance.
-func (p *probe) runScript(ctx context.Context) (*sections, error) {
+func (p *probe) runScript(ctx context.Context, opts Options) (*sections, error) {
 	flag := func(b bool) string {
 		if b {
 			return "1"
@@ -95,6 +96,7 @@ func (p *probe) runScript(ctx context.Context) (*sections, error) {
 			clean(p.n.DataDir), clean(p.n.ConfigDir), clean(p.n.BinDir), declaredSocket(p.n),
 			schema.DefaultPaths("debian", v).DataDir, schema.DefaultPaths("rhel", v).DataDir,
 			flag(p.loginIsOwner() && p.h.LoginUser() != "root"), flag(!p.loginIsOwner()),
+			flag(p.c.Archived() && (opts.Archiver || bestEffort(p.c))),
 		},
 		As:    as,
 		Stdin: strings.NewReader(text),
@@ -110,6 +112,11 @@ func (p *probe) runScript(ctx context.Context) (*sections, error) {
 		return nil, fmt.Errorf("%s: %w", p.h.Name(), err)
 	}
 	return s, nil
+}
+
+// bestEffort says that the cluster has an archive that PostgreSQL does not wait for.
+func bestEffort(c *schema.Cluster) bool {
+	return slices.ContainsFunc(c.Archives, func(a *schema.Archive) bool { return !a.Required })
 }
 
 // explain says what is behind a probe that failed: mostly that there is no such

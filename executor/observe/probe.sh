@@ -390,7 +390,7 @@ files() {
 # What our archiver does, and what waits for a target. No target is asked. A standby archives
 # nothing; one that was primary before may have left something.
 archiver() {
-	[ -x "$main" ] && [ -r "$state/hook.json" ] || return
+	[ "$ask_archiver" = 1 ] && [ -x "$main" ] && [ -r "$state/hook.json" ] || return
 	[ -e "$data/standby.signal" ] && [ ! -d "$state/spool" ] && return
 	out=$(timeout 5 "$main" hook --config "$state/hook.json" status --local 2>/dev/null) && emit archiver "$out"
 }
@@ -424,7 +424,7 @@ main() {
 	owner=$1 major=$2 port=$3 cluster=$4 node=$5
 	data=$6 want_config=$7 want_bin=$8 want_socket=$9
 	shift 9
-	debian_data=$1 rhel_data=$2 ask_root=$3 ask_sql=$4
+	debian_data=$1 rhel_data=$2 ask_root=$3 ask_sql=$4 ask_archiver=$5
 	me=$owner is_running='' have='' have_bin='' run_port='' run_socket='' run_status='' main_stat='' hook_stat=''
 
 	cd / || exit

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -178,6 +179,13 @@ func link(t *testing.T, to, path string) {
 	own(t, path)
 }
 
+func remove(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func chmod(t *testing.T, path string, mode fs.FileMode) {
 	t.Helper()
 	if err := os.Chmod(path, mode); err != nil {
@@ -209,6 +217,86 @@ func TestHiddenBelow(t *testing.T) {
 	f := Node(t.Context(), &atHome{local(t), dir, "/bin/sh"}, c, n, Options{})
 	if f.Data.State == planner.DataAbsent || !strings.Contains(f.Unreachable+f.Data.Error, dir+"/locked") {
 		t.Errorf("%q %+v", f.Unreachable, f.Data)
+	}
+}
+
+// What the archiver does is asked of our program on the node, where there is one to ask.
+func TestArchiverIsAsked(t *testing.T) {
+	status := `{"version":2,"targets":[{"name":"offsite","queued":3,"dropped":[]}],` + "\n" + `"archiver":{"running":true,"pid":7},"backlog":{}}`
+	for _, shell := range shells(t) {
+		for name, test := range map[string]struct {
+			change   func(t *testing.T, tool, state string, n *schema.Node)
+			required bool // all archives are
+			opts     Options
+			known    bool
+		}{
+			"running":              {known: true},
+			"in a status":          {required: true, opts: Options{Archiver: true}, known: true},
+			"nothing but required": {required: true},
+			"no program":           {change: func(t *testing.T, tool, _ string, _ *schema.Node) { remove(t, tool+"/pg_manage") }},
+			"not executable":       {change: func(t *testing.T, tool, _ string, _ *schema.Node) { chmod(t, tool+"/pg_manage", 0o644) }},
+			"no configuration":     {change: func(t *testing.T, _, state string, _ *schema.Node) { remove(t, state+"/hook.json") }},
+			"an older program":     {change: func(t *testing.T, tool, _ string, _ *schema.Node) { write(t, tool+"/pg_manage", "#!/bin/sh\nexit 2\n") }},
+			"nonsense": {change: func(t *testing.T, tool, _ string, _ *schema.Node) {
+				write(t, tool+"/pg_manage", "#!/bin/sh\necho end=1\n")
+			}},
+			"a standby": {change: func(t *testing.T, _, _ string, n *schema.Node) { write(t, n.DataDir+"/standby.signal", "") }},
+			"a standby that was a primary": {change: func(t *testing.T, _, state string, n *schema.Node) {
+				write(t, n.DataDir+"/standby.signal", "")
+				mkdir(t, state+"/spool")
+			}, known: true},
+		} {
+			t.Run(filepath.Base(shell)+"/"+name, func(t *testing.T) {
+				dir := place(t)
+				c, n := bare(t, dir+"/data")
+				for _, name := range []string{"nas", "offsite"} {
+					c.Archives = append(c.Archives, &schema.Archive{Required: name == "nas" || test.required, Target: &schema.Target{Name: name, URL: schema.URL{Scheme: "file", Path: "/x"}, ArchiveDir: "wal"}})
+				}
+				tool, state := dir+"/.pg_manage/bin", dir+"/.pg_manage/main/"+n.Name
+				write(t, state+"/hook.json", "{}\n")
+				write(t, tool+"/want", "hook --config "+state+"/hook.json status --local\n")
+				write(t, tool+"/pg_manage", "#!/bin/sh\n[ \"$*\" = \"$(cat '"+tool+"/want')\" ] || exit 9\ncat <<'EOF'\n"+status+"\nEOF\n")
+				chmod(t, tool+"/pg_manage", 0o755)
+				if test.change != nil {
+					test.change(t, tool, state, n)
+				}
+				test.opts.AskArchive = AskNever
+				f := Node(t.Context(), &atHome{local(t), dir, shell}, c, n, test.opts)
+				if f.Unreachable != "" {
+					t.Fatal(f.Unreachable)
+				}
+				if f.Archiving.Known != test.known {
+					t.Errorf("known: %v, %+v", f.Archiving.Known, f.Archiving)
+				}
+				if q := f.Archiving.Queue("offsite"); test.known && (q == nil || q.Segments != 3 || f.Archiving.Archiver.PID != 7) {
+					t.Errorf("%+v", f.Archiving)
+				}
+			})
+		}
+	}
+}
+
+// A configuration that was written and given its name later counts from when it got it.
+func TestHookConfigIsNewWhenItGetsItsName(t *testing.T) {
+	dir := place(t)
+	c, n := bare(t, dir+"/data")
+	state := dir + "/.pg_manage/main/" + n.Name
+	write(t, state+"/hook.json.new", "{}\n")
+	long := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(state+"/hook.json.new", long, long); err != nil {
+		t.Fatal(err)
+	}
+	before := time.Now().Unix()
+	if err := os.Rename(state+"/hook.json.new", state+"/hook.json"); err != nil {
+		t.Fatal(err)
+	}
+	p := &probe{h: &atHome{local(t), dir, "sh"}, c: c, n: n, owner: owner(n)}
+	s, err := p.runScript(t.Context(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := strconv.ParseInt(s.get("hook_changed"), 10, 64); err != nil || got < before {
+		t.Errorf("changed at %q, renamed at %d", s.get("hook_changed"), before)
 	}
 }
 

@@ -102,7 +102,7 @@ func TestKillApply(t *testing.T) {
 		s := newSite(t, "trixie", "node1", "node2")
 		s.declare([]string{"node1", "node2"})
 		for _, kind := range []string{"install-binaries", "init-instance", "create-archive", "write-settings", "start", "replication-role", "build-standby"} {
-			step, killed := s.applyKilled(func(p progress) bool { return p.Type == "step_started" && strings.HasSuffix(p.Step, "/"+kind) })
+			step, killed := s.applyKilled(func(p progress) bool { return p.Type == "step_started" && strings.Contains(p.Step+"/", "/"+kind+"/") })
 			if !killed {
 				t.Fatalf("apply had no step %s", kind)
 			}

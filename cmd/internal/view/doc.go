@@ -16,7 +16,8 @@
 // PostgreSQL's text form.
 //
 // One document: `status` (Status), `check` (Check), `validate` (Validation),
-// `unlock` (Unlock), `version`.
+// `unlock` (Unlock), `archive status` (ArchiveStatusPage), `archive check` (ArchiveCheck),
+// `archive push-missing` (ArchivePush), `version`.
 //
 // Lines, one object each, told apart by "type":
 //

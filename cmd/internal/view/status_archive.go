@@ -94,7 +94,7 @@ func (a *ArchiveStatus) archiver(f *planner.NodeFacts, now time.Time) {
 	case known && mode.Value == "off":
 		a.State = archiveOff
 	case st.Failing():
-		a.State, a.Error = archiveFailing, "archive_command fails for "+st.FailedWAL
+		a.State, a.Error = archiveFailing, failsFor(st.FailedWAL)
 		if why := f.Archiving.Archiver.Error; why != "" {
 			a.Error += ": " + why
 		}
@@ -104,6 +104,8 @@ func (a *ArchiveStatus) archiver(f *planner.NodeFacts, now time.Time) {
 		a.State = archiveOK
 	}
 }
+
+func failsFor(segment string) string { return "archive_command fails for " + segment }
 
 // targetStatus judges one target by what the primary knows of it; f is nil without a primary.
 func targetStatus(declared *schema.Archive, overall string, f *planner.NodeFacts) TargetStatus {
@@ -117,8 +119,11 @@ func targetStatus(declared *schema.Archive, overall string, f *planner.NodeFacts
 		t.Error = fact.Error
 	}
 	queue := f.Archiving.Queue(t.Target)
-	if !t.Required && queue != nil {
-		t.QueuedSegments, t.QueuedBytes, t.Dropped = &queue.Segments, &queue.Bytes, queue.Dropped
+	if queue != nil {
+		t.Dropped = queue.Dropped // also of one that is required only now
+		if !t.Required {
+			t.QueuedSegments, t.QueuedBytes = &queue.Segments, &queue.Bytes
+		}
 	}
 	switch {
 	case overall == archiveOff:

@@ -28,7 +28,11 @@ func archiveHuman(w io.Writer, st Style, a *ArchiveStatus) {
 			fmt.Fprint(w, st.wrap("    ", clean(why)))
 		}
 		if i == 0 && a.State == archiveFailing && !a.FailedTime.IsZero() {
-			fmt.Fprintf(w, "    failed %s so far, last at %s; the reason is in the server's log on the primary\n", plural(int(a.Failed), "time", "times"), a.FailedTime.UTC().Format(time.RFC3339))
+			look := ""
+			if a.Error == failsFor(a.FailedWAL) {
+				look = "; the reason is in the server's log on the primary"
+			}
+			fmt.Fprintf(w, "    failed %s so far, last at %s%s\n", plural(int(a.Failed), "time", "times"), a.FailedTime.UTC().Format(time.RFC3339), look)
 		}
 	}
 }
@@ -59,9 +63,7 @@ func targetWords(st Style, a *ArchiveStatus, t TargetStatus) []string {
 		if a.RateBytes > 0 {
 			words = append(words, size(a.RateBytes)+"/s")
 		}
-		return words
-	}
-	if t.QueuedSegments != nil {
+	} else if t.QueuedSegments != nil {
 		text := waiting(*t.QueuedSegments, t.QueuedBytes)
 		if t.QueueLimit > 0 {
 			text += " of at most " + size(t.QueueLimit)
