@@ -53,6 +53,8 @@ want ps procps
 want sudo sudo
 want nsenter util-linux
 want mount mount
+want bindfs bindfs
+want mkfs.ext4 e2fsprogs
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
 [ -n "$fast" ] || want debootstrap debootstrap debian-archive-keyring
 postgres=
