@@ -57,6 +57,8 @@ want age age
 want zstd zstd
 want lz4 lz4
 want gzip gzip
+want bindfs bindfs
+want mkfs.ext4 e2fsprogs
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
 [ -n "$fast" ] || want debootstrap debootstrap debian-archive-keyring
 postgres=

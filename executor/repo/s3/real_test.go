@@ -114,7 +114,7 @@ func certificate(t *testing.T, dir string) (certFile, keyFile string) {
 func TestRealServer(t *testing.T) {
 	o, root := realServer(t)
 	t.Run("Conformance", func(t *testing.T) {
-		repotest.RunFlat(t, func(t *testing.T) storage.Driver { return open(t, o) })
+		repotest.RunWith(t, repotest.Options{Flat: true}, func(t *testing.T) storage.Driver { return open(t, o) })
 	})
 	t.Run("WrongKeys", func(t *testing.T) {
 		for _, text := range []string{"ACCESS\naws_secret_access_key = WRONG", "WRONG\naws_secret_access_key = " + secret} {

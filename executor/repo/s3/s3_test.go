@@ -120,12 +120,12 @@ func open(t *testing.T, o Options) *Store {
 
 func TestConformance(t *testing.T) {
 	s := newServer(t)
-	repotest.RunFlat(t, func(t *testing.T) storage.Driver { return s.open(t) })
+	repotest.RunWith(t, repotest.Options{Flat: true}, func(t *testing.T) storage.Driver { return s.open(t) })
 }
 
 func TestConformanceWithoutPrefix(t *testing.T) {
 	s := newServer(t)
-	repotest.RunFlat(t, func(t *testing.T) storage.Driver {
+	repotest.RunWith(t, repotest.Options{Flat: true}, func(t *testing.T) storage.Driver {
 		o := s.options(t)
 		o.Prefix, o.PathStyle = "", true
 		return open(t, o)
@@ -134,7 +134,7 @@ func TestConformanceWithoutPrefix(t *testing.T) {
 
 func TestConformanceOfUploadsInParts(t *testing.T) {
 	s := newServer(t)
-	repotest.RunFlat(t, func(t *testing.T) storage.Driver {
+	repotest.RunWith(t, repotest.Options{Flat: true}, func(t *testing.T) storage.Driver {
 		d := s.open(t)
 		d.single = 1 << 10
 		return d

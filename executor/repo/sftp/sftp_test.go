@@ -40,7 +40,12 @@ const server = "/usr/lib/openssh/sftp-server"
 
 func dial(t *testing.T, limit int64) pipes {
 	t.Helper()
-	cmd := exec.Command(server)
+	return start(t, exec.Command(server), limit, nil)
+}
+
+func start(t *testing.T, cmd *exec.Cmd, limit int64, attr *syscall.SysProcAttr) pipes {
+	t.Helper()
+	cmd.SysProcAttr = attr
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
