@@ -115,7 +115,7 @@ func bench(o options) (err error) {
 		log.Printf("measuring %s", m.name)
 		if err := m.do(s); err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", m.name, err))
-			log.Printf("%s FAILED: %v", m.name, err)
+			log.Printf("%s failed: %v", m.name, s.explain(err))
 		}
 		if err := s.quiet(); err != nil {
 			failed = append(failed, err)
@@ -126,7 +126,7 @@ func bench(o options) (err error) {
 	}
 	s.report.print(os.Stdout)
 	fmt.Printf("\n%s\nload average before %s, after %s\n", s.versions(), before, loadAverage())
-	return s.explain(errors.Join(failed...))
+	return errors.Join(failed...)
 }
 
 func loadAverage() string {
