@@ -112,7 +112,7 @@ func bench(o options) (err error) {
 		if !slices.Contains(o.only, m.name) || ctx.Err() != nil {
 			continue
 		}
-		log.Printf("measuring %s", m.name)
+		log.Printf("measuring %s, load average %s", m.name, loadAverage())
 		if err := m.do(s); err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", m.name, err))
 			log.Printf("%s failed: %v", m.name, s.explain(err))
