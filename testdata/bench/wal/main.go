@@ -93,7 +93,10 @@ func bench(o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	if err := s.makeBacklog(); err != nil {
+	interrupted := errors.New("interrupted")
+	if err := s.makeBacklog(); ctx.Err() != nil {
+		return interrupted
+	} else if err != nil {
 		return s.explain(err)
 	}
 	measurements := []struct {
@@ -122,7 +125,7 @@ func bench(o options) (err error) {
 		}
 	}
 	if ctx.Err() != nil {
-		return errors.New("interrupted")
+		return interrupted
 	}
 	s.report.print(os.Stdout)
 	fmt.Printf("\n%s\nload average before %s, after %s\n", s.versions(), before, loadAverage())
