@@ -8,7 +8,7 @@ import (
 )
 
 // stalled is how long a drain may go on without one segment archived.
-const stalled = 5 * time.Minute
+const stalled = 2 * time.Minute
 
 // drained is one drain of the backlog.
 type drained struct {

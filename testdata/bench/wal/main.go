@@ -93,7 +93,10 @@ func bench(o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	if err := s.makeBacklog(); err != nil {
+	interrupted := errors.New("interrupted")
+	if err := s.makeBacklog(); ctx.Err() != nil {
+		return interrupted
+	} else if err != nil {
 		return s.explain(err)
 	}
 	measurements := []struct {
@@ -112,21 +115,21 @@ func bench(o options) (err error) {
 		if !slices.Contains(o.only, m.name) || ctx.Err() != nil {
 			continue
 		}
-		log.Printf("measuring %s", m.name)
+		log.Printf("measuring %s, load average %s", m.name, loadAverage())
 		if err := m.do(s); err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", m.name, err))
-			log.Printf("%s FAILED: %v", m.name, err)
+			log.Printf("%s failed: %v", m.name, s.explain(err))
 		}
 		if err := s.quiet(); err != nil {
 			failed = append(failed, err)
 		}
 	}
 	if ctx.Err() != nil {
-		return errors.New("interrupted")
+		return interrupted
 	}
 	s.report.print(os.Stdout)
 	fmt.Printf("\n%s\nload average before %s, after %s\n", s.versions(), before, loadAverage())
-	return s.explain(errors.Join(failed...))
+	return errors.Join(failed...)
 }
 
 func loadAverage() string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"syscall"
 )
 
@@ -75,7 +76,7 @@ func (s *site) manyCalls() error {
 	var pid int
 	for i := range s.calls + ahead {
 		if i < s.calls {
-			g, err := maker.segment(uint64(i) + 2) // the instance's own is number 1
+			g, err := maker.segment()
 			if err != nil {
 				return err
 			}
@@ -111,7 +112,7 @@ func (s *site) manyCalls() error {
 	return c.ended()
 }
 
-// segmentMaker makes segments of an instance that never ran: the beginning of its first
+// segmentMaker makes segments of an instance that never ran: the beginning of its last
 // one, which has its system identifier, with another address (access/xlog_internal.h,
 // XLogPageHeaderData: xlp_pageaddr is the 8 bytes at 8), and the rest a hole.
 type segmentMaker struct {
@@ -119,11 +120,22 @@ type segmentMaker struct {
 	uid, gid int
 	size     int64
 	head     []byte
+	next     uint64 // number of the next segment
 }
 
 func (s *site) newSegmentMaker() (*segmentMaker, error) {
 	m := &segmentMaker{wal: s.path(dataDir + "/pg_wal"), size: 1 << 20, head: make([]byte, 64<<10)}
-	f, err := os.Open(m.wal + "/000000010000000000000001")
+	own, err := filepath.Glob(m.wal + "/00000001*")
+	if err != nil || len(own) == 0 {
+		return nil, errors.Join(fmt.Errorf("no segment lies in %s", m.wal), err)
+	}
+	last := own[len(own)-1]
+	var log, seg uint64
+	if _, err := fmt.Sscanf(filepath.Base(last), "00000001%08X%08X", &log, &seg); err != nil {
+		return nil, fmt.Errorf("%s: %w", last, err)
+	}
+	m.next = log<<12 + seg + 1
+	f, err := os.Open(last)
 	if err != nil {
 		return nil, err
 	}
@@ -143,10 +155,11 @@ func (s *site) newSegmentMaker() (*segmentMaker, error) {
 	return m, nil
 }
 
-// segment makes one that waits to be archived.
-func (m *segmentMaker) segment(number uint64) (segment, error) {
-	g := segment{name: fmt.Sprintf("%08X%08X%08X", 1, number>>12, number&0xFFF)}
-	binary.NativeEndian.PutUint64(m.head[8:], number<<20)
+// segment makes the next one, which waits to be archived.
+func (m *segmentMaker) segment() (segment, error) {
+	g := segment{name: fmt.Sprintf("%08X%08X%08X", 1, m.next>>12, m.next&0xFFF)}
+	binary.NativeEndian.PutUint64(m.head[8:], m.next<<20)
+	m.next++
 	name, ready := m.wal+"/"+g.name, m.wal+"/archive_status/"+g.name+".ready"
 	err := errors.Join(os.WriteFile(name, m.head, 0o600), os.Truncate(name, m.size), os.Chown(name, m.uid, m.gid))
 	if err != nil {

@@ -60,10 +60,11 @@ pg1-path=%s
 		if err := onHost("cp", "-r", s.path(dir)+"/.", s.vaultPath(dir)); err != nil {
 			return err
 		}
-		if _, err := s.vault.Exec("chown", "-R", "backup:", dir); err != nil {
+		const remote = "/etc/pgbackrest.conf" // the package's is for PostgreSQL's user alone
+		if _, err := s.vault.ExecInput(fmt.Sprintf("[global]\nrepo1-path=%s\nlock-path=/tmp/pgbackrest\nlog-level-file=off\n", dir), "tee", remote); err != nil {
 			return err
 		}
-		if _, err := s.vault.ExecInput(fmt.Sprintf("[global]\nrepo1-path=%s\nlock-path=/tmp/pgbackrest\nlog-level-file=off\n", dir), "tee", "/etc/pgbackrest.conf"); err != nil {
+		if _, err := s.vault.Exec("chown", "-R", "backup:", dir, remote); err != nil {
 			return err
 		}
 		return errors.Join(s.writeFile(config+"/pgbackrest.conf", text("repo1-host=vault\nrepo1-host-user=backup")), os.RemoveAll(s.path(dir)))

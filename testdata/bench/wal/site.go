@@ -165,9 +165,9 @@ func (s *site) installPgBackRest(ctx context.Context) error {
 	cache = filepath.Join(cache, "debs-"+s.db.Suite)
 	debs := s.path(benchDir + "/debs")
 	if _, err := os.Stat(cache); err != nil {
-		log := exec.CommandContext(ctx, "nsenter", "-t", fmt.Sprint(s.db.init), "-m", "-u", "-i", "-p", "-r", "-w", "--", "sh", "-euc",
-			"apt-get -q update; apt-get -q install -y --no-install-recommends --download-only pgbackrest; mkdir /bench/debs; mv /var/cache/apt/archives/*.deb /bench/debs")
-		if out, err := log.CombinedOutput(); err != nil {
+		download := exec.CommandContext(ctx, "nsenter", "-t", fmt.Sprint(s.db.init), "-m", "-u", "-i", "-p", "-r", "-w", "--", "sh", "-euc",
+			"apt-get clean; apt-get -q update; apt-get -q install -y --no-install-recommends --download-only pgbackrest; mkdir /bench/debs; mv /var/cache/apt/archives/*.deb /bench/debs")
+		if out, err := download.CombinedOutput(); err != nil {
 			return fmt.Errorf("download of pgbackrest: %w\n%s", err, out)
 		}
 		if err := onHost("cp", "-r", debs, cache); err != nil {
@@ -220,7 +220,7 @@ func (s *site) versions() string {
 		}
 		out = append(out, strings.Join(strings.Fields(said), " "))
 	}
-	fs, _ := exec.Command("stat", "-f", "-c", "%T", s.dir).Output()
+	fs, _ := exec.Command("findmnt", "-n", "-o", "FSTYPE", "-T", s.dir).Output()
 	out = append(out, fmt.Sprintf("%d processors, %s on %s; backlog of %d segments, %d runs",
 		runtime.NumCPU(), strings.TrimSpace(string(fs)), s.options.dir, len(s.backlog), s.runs))
 	return strings.Join(out, "; ")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -75,12 +76,22 @@ func command(archive string, g segment) string {
 	return strings.NewReplacer("%p", "pg_wal/"+g.name, "%f", g.name, "%%", "%").Replace(archive)
 }
 
-// waitFor waits until a segment is in our archive.
+// waitFor waits until a segment is in our archive and the archiver rests: what it does
+// ahead at the same time shows in the drains.
 func (c *contender) waitFor(g segment) error {
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(2 * time.Millisecond) {
-		found, err := filepath.Glob(filepath.Join(c.store, "*/*/*", g.name+".zst"))
-		if err != nil || len(found) > 0 {
+	const rest = 100 * time.Millisecond
+	last, since := -1, time.Now()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		all, err := filepath.Glob(filepath.Join(c.store, "*/*/*/*.zst"))
+		if err != nil {
 			return err
+		}
+		if len(all) != last {
+			last, since = len(all), time.Now()
+		}
+		found := slices.ContainsFunc(all, func(path string) bool { return filepath.Base(path) == g.name+".zst" })
+		if found && time.Since(since) > rest {
+			return nil
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("%s: nobody stored %s ahead within a minute", c.name, g.name)
