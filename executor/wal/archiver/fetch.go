@@ -238,7 +238,9 @@ func (f *fetcher) settle(file postgres.WALFile, it *item, err error) {
 
 // close ends all and removes the spool.
 func (f *fetcher) close() {
+	f.mu.Lock() // nobody adds to all from here on
 	f.stop()
+	f.mu.Unlock()
 	f.all.Wait()
 	os.RemoveAll(f.spool) //nolint:errcheck // the next archiver does it again
 }
