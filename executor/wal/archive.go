@@ -40,10 +40,11 @@ func (in *Instance) Archive(ctx context.Context, dir, path string) error {
 		return err
 	}
 	for _, t := range c.Targets {
-		if q := in.queues[t.Name]; q != nil {
-			if err := in.enqueue(ctx, q, src); err != nil {
-				return fmt.Errorf("the queue for target %q: %w", t.Name, err)
-			}
+		if t.Required {
+			continue
+		}
+		if err := in.enqueue(ctx, in.queues[t.Name], src); err != nil {
+			return fmt.Errorf("the queue for target %q: %w", t.Name, err)
 		}
 	}
 	return nil
@@ -63,7 +64,7 @@ func (in *Instance) storeRequired(ctx context.Context, src *source, system uint6
 		all.Go(func() {
 			errs[i] = in.links.use(ctx, t, func(s *site) error { return s.store(ctx, src, system) })
 			if errs[i] != nil && t.QueueLimit > 0 {
-				errs[i] = in.dropWaiting(t, src, errs[i])
+				errs[i] = in.dropWaiting(ctx, t, src, errs[i])
 			}
 			if errs[i] != nil && len(in.Config.Targets) > 1 {
 				errs[i] = fmt.Errorf("target %q: %w", t.Name, errs[i])
@@ -76,10 +77,13 @@ func (in *Instance) storeRequired(ctx context.Context, src *source, system uint6
 
 // dropWaiting gives a file up for a required target that does not take it, when more
 // waits in pg_wal than its declared limit.
-func (in *Instance) dropWaiting(t repo.Target, src *source, why error) error {
+func (in *Instance) dropWaiting(ctx context.Context, t repo.Target, src *source, why error) error {
 	var refused *RefusedError
-	if errors.As(why, &refused) || !src.f.IsSegment() {
-		return why // not an outage, or too small to matter and too dear to lose
+	switch {
+	case errors.As(why, &refused), errors.Is(ctx.Err(), context.Canceled):
+		return why // not an outage: the file is not what it must be, or we are told to end
+	case !src.f.IsSegment():
+		return why // too small to matter and too dear to lose
 	}
 	_, waiting, err := in.Config.Backlog()
 	if err != nil {
@@ -93,8 +97,9 @@ func (in *Instance) dropWaiting(t repo.Target, src *source, why error) error {
 
 // enqueue hands a file to the queue of a target that is not required.
 func (in *Instance) enqueue(ctx context.Context, q *queue, src *source) error {
-	if src.f.IsSegment() && q.full(src.size) {
+	forms := in.forms[q.target.Name]
+	if src.f.IsSegment() && q.full(ctx, forms, src) {
 		return in.Config.drop(q.target, src.f, time.Now())
 	}
-	return q.add(ctx, in.forms[q.target.Name], src)
+	return q.add(ctx, forms, src)
 }

@@ -1,7 +1,6 @@
 package wal
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -53,7 +52,8 @@ func (c *Config) drop(t repo.Target, f postgres.WALFile, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("noting that %s is dropped: %w", f.Name, err)
 	}
-	_, err = w.Write(append(line, '\n'))
+	// Apart from what a full disk or a crash may have left of a note before it.
+	_, err = w.Write(append(append([]byte{'\n'}, line...), '\n'))
 	if err := errors.Join(err, w.Sync(), w.Close(), syncDirs(filepath.Dir(file), filepath.Dir(c.file))); err != nil {
 		return fmt.Errorf("noting that %s is dropped: %w", f.Name, err)
 	}
@@ -113,9 +113,9 @@ func (c *Config) dropNotes(target string) ([]dropNote, error) {
 		return nil, err
 	}
 	var notes []dropNote
-	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
+	for line := range bytes.Lines(text) {
 		var n dropNote
-		if json.Unmarshal(lines.Bytes(), &n) == nil { // a torn last line was never acknowledged
+		if json.Unmarshal(line, &n) == nil { // a torn last line was never acknowledged
 			notes = append(notes, n)
 		}
 	}

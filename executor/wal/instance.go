@@ -10,6 +10,7 @@ import (
 	"pg_manage/executor/repo"
 	"pg_manage/executor/repo/codec"
 	"pg_manage/executor/repo/storage"
+	"pg_manage/schema/postgres"
 )
 
 // Opener connects to a target.
@@ -21,13 +22,21 @@ type Instance struct {
 	Config *Config
 	links  *links
 	forms  map[string]*forms // by target
-	queues map[string]*queue // of the targets that are not required
+	queues map[string]*queue // by target; nothing is added to that of a required one, but it may not have been required always
 }
 
 // forms are the codecs of a target's files.
 type forms struct {
 	segment *codec.Codec
 	history *codec.Codec // small files that people read: never compressed
+}
+
+// of is the codec that a file is written with.
+func (f *forms) of(file postgres.WALFile) *codec.Codec {
+	if file.Kind == postgres.WALHistory {
+		return f.history
+	}
+	return f.segment
 }
 
 // NewInstance prepares the archiving that a configuration describes; no target is
@@ -44,10 +53,8 @@ func NewInstance(c *Config, open Opener, keep bool) (*Instance, error) {
 			return nil, refuse("target %q: %w", t.Name, err)
 		}
 		in.forms[t.Name] = &forms{segment, history}
-		if !t.Required {
-			if in.queues[t.Name], err = c.openQueue(t); err != nil {
-				return nil, err
-			}
+		if in.queues[t.Name], err = c.openQueue(t); err != nil {
+			return nil, err
 		}
 	}
 	in.links = newLinks(keep, func(ctx context.Context, t repo.Target) (*site, error) {

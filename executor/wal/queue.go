@@ -21,25 +21,26 @@ import (
 // lie in pg_wal, which PostgreSQL uses again as soon as the required targets have a file.
 type queue struct {
 	target repo.Target
+	dir    string
 	store  *posix.Store
 	more   chan struct{} // has a value when something was added
 }
 
 func (c *Config) openQueue(t repo.Target) (*queue, error) {
 	dir := c.beside("queue", t.Name)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("the queue for target %q: %w", t.Name, err)
-	}
 	store, err := posix.New("the queue for target "+t.Name, "file", dir)
 	if err != nil {
 		return nil, err
 	}
-	return &queue{target: t, store: store, more: make(chan struct{}, 1)}, nil
+	return &queue{target: t, dir: dir, store: store, more: make(chan struct{}, 1)}, nil
 }
 
 // files lists what waits, .history files first and then by name.
 func (q *queue) files(ctx context.Context) (names []string, bytes int64, err error) {
 	top, err := q.store.List(ctx, "")
+	if errors.Is(err, storage.ErrNotExist) {
+		return nil, 0, nil // nothing ever waited
+	}
 	if err != nil {
 		return nil, 0, err
 	}
@@ -62,30 +63,39 @@ func (q *queue) files(ctx context.Context) (names []string, bytes int64, err err
 	return append(names, segments...), bytes, nil
 }
 
-// full says whether a file of a size would exceed the target's declared limit.
-func (q *queue) full(size int64) bool {
+// full says whether a file would exceed the target's declared limit. One that waits
+// already does not.
+func (q *queue) full(ctx context.Context, forms *forms, src *source) bool {
 	if q.target.QueueLimit == 0 {
 		return false
 	}
-	_, waiting, err := q.files(context.Background())
-	return err == nil && waiting+size > q.target.QueueLimit
+	if _, err := q.store.Stat(ctx, queueName(forms.of(src.f), src.f)); err == nil {
+		return false
+	}
+	_, waiting, err := q.files(ctx)
+	return err == nil && waiting+src.size > q.target.QueueLimit
+}
+
+// queueName is where a file waits, in the form of a codec.
+func queueName(c *codec.Codec, f postgres.WALFile) string {
+	return strings.TrimPrefix(folder("", f)+"/"+f.Name+c.Extension(), "/")
 }
 
 // add makes a file durable in the queue.
 func (q *queue) add(ctx context.Context, forms *forms, src *source) error {
-	c := forms.segment
-	if src.f.Kind == postgres.WALHistory {
-		c = forms.history
+	if err := os.MkdirAll(q.dir, 0o700); err != nil {
+		return err
 	}
+	c := forms.of(src.f)
 	r, err := src.encoded(c)
 	if err != nil {
 		return err
 	}
 	defer r.Close() //nolint:errcheck // a pipe's reading end
-	name := strings.TrimPrefix(folder("", src.f)+"/"+src.f.Name+c.Extension(), "/")
+	name := queueName(c, src.f)
 	err = q.store.Put(ctx, name, r)
-	if errors.Is(err, storage.ErrExists) { // it waits already; whether it may be stored is seen at the target
-		err = q.store.Sync(ctx, name)
+	if errors.Is(err, storage.ErrExists) {
+		err = q.confirm(ctx, c, name, src)
 	}
 	if err == nil {
 		select {
@@ -96,7 +106,40 @@ func (q *queue) add(ctx context.Context, forms *forms, src *source) error {
 	return err
 }
 
-// Drain sends what waits for the targets that are not required, oldest first, until
+// confirm makes sure that what waits under a name is the source's content, and durable.
+func (q *queue) confirm(ctx context.Context, c *codec.Codec, name string, src *source) error {
+	theirs, err := digest(ctx, q.store, name, c)
+	if errors.Is(err, storage.ErrNotExist) { // it was sent this moment
+		return fmt.Errorf("%s: %s went away while it was looked at: try again", q.store, name)
+	}
+	if err != nil {
+		return err
+	}
+	mine, err := src.hash()
+	if err != nil {
+		return err
+	}
+	if mine != theirs {
+		return refuse("%s: %s waits there already with OTHER content: two instances archive into one place, or a copy was promoted; once that file is moved away, this one takes its place", q.store, name)
+	}
+	return q.store.Sync(ctx, name)
+}
+
+// sweep removes what writers that died have left.
+func (q *queue) sweep(ctx context.Context) {
+	top, err := q.store.List(ctx, "")
+	if err != nil {
+		return // none, or what follows meets it too
+	}
+	_ = q.store.Sweep(ctx, "", leftoverAge)
+	for _, i := range top {
+		if i.Dir {
+			_ = q.store.Sweep(ctx, i.Name, leftoverAge)
+		}
+	}
+}
+
+// Drain sends what waits for a target that is not required, or was not, oldest first, until
 // nothing waits or a target does not take it. It gives the number of files sent.
 func (in *Instance) Drain(ctx context.Context, target string) (sent int, err error) {
 	q := in.queues[target]
@@ -107,6 +150,7 @@ func (in *Instance) Drain(ctx context.Context, target string) (sent int, err err
 	if err != nil {
 		return 0, err
 	}
+	q.sweep(ctx)
 	for {
 		names, _, err := q.files(ctx)
 		if err != nil || len(names) == 0 {
@@ -117,7 +161,11 @@ func (in *Instance) Drain(ctx context.Context, target string) (sent int, err err
 			if err != nil {
 				return sent, err
 			}
-			if err := q.store.Remove(ctx, name); err != nil {
+			err = q.store.Remove(ctx, name)
+			if errors.Is(err, storage.ErrNotExist) {
+				continue // an archiver that ends, or our successor, was faster
+			}
+			if err != nil {
 				return sent, err
 			}
 			sent++
@@ -125,7 +173,7 @@ func (in *Instance) Drain(ctx context.Context, target string) (sent int, err err
 	}
 }
 
-// Queued says when something was added to a target's queue; nil for a required target.
+// Queued says when something was added to a target's queue.
 func (in *Instance) Queued(target string) <-chan struct{} {
 	if q := in.queues[target]; q != nil {
 		return q.more
@@ -141,6 +189,9 @@ func (s *site) forward(ctx context.Context, q *queue, name string, system uint64
 		return refuse("%s: %s does not belong there: %w", q.store, name, err)
 	}
 	r, err := q.store.Open(ctx, name)
+	if errors.Is(err, storage.ErrNotExist) {
+		return nil // somebody else has sent it
+	}
 	if err != nil {
 		return err
 	}
@@ -149,7 +200,7 @@ func (s *site) forward(ctx context.Context, q *queue, name string, system uint64
 		if _, err := s.verify(ctx, system); err != nil {
 			return err
 		}
-		other, err := s.otherForm(ctx, f)
+		other, err := s.besides(ctx, f, final)
 		if err == nil && other != "" {
 			return &storedAs{other}
 		}
@@ -167,11 +218,11 @@ func (s *site) forward(ctx context.Context, q *queue, name string, system uint64
 
 // compareQueued makes sure that the target has the content of a queued file already.
 func (s *site) compareQueued(ctx context.Context, q *queue, name, final string) error {
-	mine, err := s.digest(ctx, q.store, name)
+	mine, err := digest(ctx, q.store, name, s.forms.segment)
 	if err != nil {
 		return err
 	}
-	theirs, err := s.digest(ctx, s.d, final)
+	theirs, err := digest(ctx, s.d, final, s.forms.segment)
 	if err != nil {
 		return err
 	}
@@ -181,8 +232,8 @@ func (s *site) compareQueued(ctx context.Context, q *queue, name, final string) 
 	return s.d.Sync(ctx, final)
 }
 
-// digest is the SHA-256 of a stored file's plain content.
-func (s *site) digest(ctx context.Context, d storage.Driver, name string) (sum [32]byte, err error) {
+// digest is the SHA-256 of a stored file's plain content; any codec of the target reads it.
+func digest(ctx context.Context, d storage.Driver, name string, c *codec.Codec) (sum [32]byte, err error) {
 	raw, err := d.Open(ctx, name)
 	if err != nil {
 		return sum, err
@@ -196,7 +247,7 @@ func (s *site) digest(ctx context.Context, d storage.Driver, name string) (sum [
 		}
 		return sum, err
 	}
-	plain, err := s.forms.segment.Reader(raw, ext)
+	plain, err := c.Reader(raw, ext)
 	if err != nil {
 		return sum, err
 	}

@@ -126,7 +126,12 @@ func (s *site) fetch(ctx context.Context, f postgres.WALFile, dest string, syste
 	if err != nil {
 		return err
 	}
-	err = place(r, f, dest, system)
+	if !f.IsSegment() { // it does not say whose it is
+		_, err = s.verify(ctx, system)
+	}
+	if err == nil {
+		err = place(r, f, dest, system)
+	}
 	if err := errors.Join(err, r.Close()); err != nil {
 		return fmt.Errorf("%s: %s: %w", s.d, name, err)
 	}

@@ -43,13 +43,6 @@ func (s *site) identityName() string { return s.dir() + "/archive.json" }
 // local says that the target is a directory here, where asking first costs nothing.
 func (s *site) local() bool { return s.t.Scheme != "ssh" && s.t.Scheme != "s3" }
 
-func (s *site) codec(f postgres.WALFile) *codec.Codec {
-	if f.Kind == postgres.WALHistory {
-		return s.forms.history
-	}
-	return s.forms.segment
-}
-
 // base is a file's name at the target without the extension that says its form.
 func (s *site) base(f postgres.WALFile) string { return folder(s.dir(), f) + "/" + f.Name }
 
@@ -62,7 +55,7 @@ func folder(dir string, f postgres.WALFile) string {
 }
 
 // name is where a file is written.
-func (s *site) name(f postgres.WALFile) string { return s.base(f) + s.codec(f).Extension() }
+func (s *site) name(f postgres.WALFile) string { return s.base(f) + s.forms.of(f).Extension() }
 
 // otherForm finds a file that is stored in another form than the one that is written
 // now, from before the target's compression or recipients were changed; "" when there
@@ -90,8 +83,30 @@ func (s *site) otherForm(ctx context.Context, f postgres.WALFile) (string, error
 	return "", nil
 }
 
+// besides finds a file that is stored in another form than that of the name that it is
+// about to get, which may be an old one: the cause of there being others than ours.
+func (s *site) besides(ctx context.Context, f postgres.WALFile, name string) (string, error) {
+	if name == s.name(f) {
+		return s.otherForm(ctx, f)
+	}
+	dir := folder(s.dir(), f)
+	s.mu.Lock()
+	delete(s.others, dir) // it will have one more
+	s.mu.Unlock()
+	files, err := s.d.List(ctx, dir)
+	if err != nil && !errors.Is(err, storage.ErrNotExist) {
+		return "", err
+	}
+	for _, i := range files {
+		if plain, _ := codec.Split(i.Name); plain == f.Name && dir+"/"+i.Name != name {
+			return dir + "/" + i.Name, nil
+		}
+	}
+	return "", nil
+}
+
 func (s *site) listOthers(ctx context.Context, dir string, like postgres.WALFile) (map[string]string, error) {
-	own := s.codec(like).Extension()
+	own := s.forms.of(like).Extension()
 	files, err := s.d.List(ctx, dir)
 	if err != nil && !errors.Is(err, storage.ErrNotExist) {
 		return nil, err

@@ -18,7 +18,7 @@ func (e *storedAs) Error() string { return e.name + " is there already" }
 // store makes a file durable at the target under its final name. A file that is there
 // already is left as it is: the same content is success, other content a *RefusedError.
 func (s *site) store(ctx context.Context, src *source, system uint64) error {
-	c := s.codec(src.f)
+	c := s.forms.of(src.f)
 	r, err := src.encoded(c)
 	if err != nil {
 		return err
@@ -64,7 +64,11 @@ func (s *site) put(ctx context.Context, name string, r io.ReadCloser, admit func
 		if err := admit(ctx); err != nil {
 			return err
 		}
-		return s.d.Put(ctx, name, r)
+		if err := s.d.Put(ctx, name, r); err != nil {
+			return err
+		}
+		// Once more: a share may have been unmounted in between, and the file have landed on the disk below.
+		return admit(ctx)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -72,30 +76,56 @@ func (s *site) put(ctx context.Context, name string, r io.ReadCloser, admit func
 	go func() { verdict <- admit(ctx) }()
 	g := &gate{r: r, verdict: verdict}
 	err := s.d.Put(ctx, name, g)
-	if g.refused != nil {
-		return g.refused
+	switch {
+	case g.failed != nil:
+		return g.failed
+	case g.verdict != nil && (err == nil || errors.Is(err, storage.ErrExists)):
+		// The driver knew without reading to the end; the verdict counts all the same.
+		if refused := <-verdict; refused != nil {
+			return refused
+		}
 	}
 	return err
 }
 
-// gate lets the end of a file through only after a verdict.
+// gate lets the end of a file through only after a verdict. Drivers read ahead, in
+// blocks, and some take whatever wraps io.EOF for the end and then publish. So the end
+// never comes along with data, and no failure looks like one or goes away.
 type gate struct {
 	r       io.Reader
+	held    error // what came along with data
 	verdict <-chan error
-	refused error
+	failed  error // of the content, or the verdict
 }
 
 func (g *gate) Read(b []byte) (int, error) {
-	n, err := g.r.Read(b)
-	if err == io.EOF && g.verdict != nil { //nolint:errorlint // a reader's own
-		g.refused = <-g.verdict
-		g.verdict = nil
-		if g.refused != nil {
-			return n, g.refused
-		}
+	if g.failed != nil {
+		return 0, &opaque{g.failed}
 	}
-	return n, err
+	n, err := 0, g.held
+	if err == nil {
+		n, err = g.r.Read(b)
+	}
+	switch {
+	case err == nil || n > 0:
+		g.held = err
+		return n, nil
+	case err != io.EOF: //nolint:errorlint // a reader's own
+		g.failed = err
+	case g.verdict != nil:
+		g.failed = <-g.verdict
+		g.verdict = nil
+	}
+	if g.failed != nil {
+		return 0, &opaque{g.failed}
+	}
+	return 0, io.EOF
 }
+
+// opaque hides what an error wraps.
+type opaque struct{ err error }
+
+func (e *opaque) Error() string { return e.err.Error() }
 
 // compare makes sure that what is stored under a name is the source's content, and
 // durable.

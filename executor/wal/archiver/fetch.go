@@ -50,9 +50,30 @@ func newFetcher(fetch wal.Fetcher, spool string, limit int64, workers int) *fetc
 }
 
 // prepare makes the spool, and removes those of other processes: they have ended or
-// soon will, and what they fetched may be of another time.
+// soon will, and what they fetched may be of another time. What lies there becomes the
+// database's, so nobody else may be able to put it there.
 func (f *fetcher) prepare() error {
-	return errors.Join(os.RemoveAll(filepath.Dir(f.spool)), os.MkdirAll(f.spool, 0o700))
+	top := filepath.Dir(f.spool)
+	if err := os.MkdirAll(top, 0o700); err != nil {
+		return err
+	}
+	st, err := os.Lstat(top)
+	if err != nil {
+		return err
+	}
+	if sys, ok := st.Sys().(*syscall.Stat_t); !ok || !st.IsDir() || st.Mode().Perm()&0o022 != 0 || int(sys.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s must be a directory of the instance's user that nobody else may write (mode 0700); it is %s", top, st.Mode())
+	}
+	old, err := os.ReadDir(top) // the directory stays: it may be a mount of its own
+	if err != nil {
+		return err
+	}
+	for _, e := range old {
+		if err := os.RemoveAll(filepath.Join(top, e.Name())); err != nil {
+			return err
+		}
+	}
+	return os.MkdirAll(f.spool, 0o700)
 }
 
 // get brings one file to dest: from the spool, else from a target.
@@ -238,7 +259,9 @@ func (f *fetcher) settle(file postgres.WALFile, it *item, err error) {
 
 // close ends all and removes the spool.
 func (f *fetcher) close() {
+	f.mu.Lock() // nobody adds to all from here on
 	f.stop()
+	f.mu.Unlock()
 	f.all.Wait()
 	os.RemoveAll(f.spool) //nolint:errcheck // the next archiver does it again
 }

@@ -98,10 +98,11 @@ func run(file string, idle time.Duration) error {
 		return errors.Join(err, l.Close(), lock.Close())
 	}
 	log.Info("started", "pid", os.Getpid(), "cluster", c.Cluster, "node", c.Node, "targets", len(c.Targets))
-	a.server.all.Go(func() { a.server.serve(l) })
-	why := a.wait(idle)
+	a.server.all.Go(func() { a.server.serve(l.UnixListener) })
+	why := a.wait(l, idle)
+	a.server.stop()
 	// The socket first, and then the lock: who holds the lock owns the name.
-	err = errors.Join(os.Remove(call.SocketName(c.File())), l.Close(), lock.Close())
+	err = errors.Join(l.remove(), l.Close(), lock.Close())
 	log.Info("ending", "why", why)
 	a.finish()
 	log.Info("ended")
@@ -125,7 +126,7 @@ func own(lock *flock.Flock, config string) (mine bool, err error) {
 }
 
 // listen makes the socket; one that is there belongs to an archiver that died.
-func listen(config string) (*net.UnixListener, error) {
+func listen(config string) (*listener, error) {
 	name := call.SocketName(config)
 	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -143,7 +144,32 @@ func listen(config string) (*net.UnixListener, error) {
 		return nil, fmt.Errorf("the socket %s: %w", name, err)
 	}
 	l.SetUnlinkOnClose(false)
-	return l, nil
+	st, err := stateOf(name)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return &listener{l, name, st}, nil
+}
+
+// listener is the socket that calls come through.
+type listener struct {
+	*net.UnixListener
+	name  string
+	state fileState
+}
+
+// here says whether the socket still has its name: without it nobody calls, and who
+// has it instead is our successor.
+func (l *listener) here() bool {
+	st, err := stateOf(l.name)
+	return err == nil && st.dev == l.state.dev && st.ino == l.state.ino
+}
+
+func (l *listener) remove() error {
+	if !l.here() {
+		return nil
+	}
+	return os.Remove(l.name)
 }
 
 // ready tells who started us that calls can come, and lets go of the standard streams.
@@ -267,7 +293,7 @@ func workers(c *wal.Config) int {
 }
 
 // wait returns when the archiver is to end, and why.
-func (a *archiver) wait(idle time.Duration) string {
+func (a *archiver) wait(l *listener, idle time.Duration) string {
 	signal.Notify(a.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
 	t := time.NewTicker(min(idle, time.Second))
@@ -275,9 +301,13 @@ func (a *archiver) wait(idle time.Duration) string {
 	for {
 		select {
 		case sig := <-a.signals:
+			a.server.stop()
 			a.cancel(fmt.Errorf("ended by %v", sig))
 			return sig.String()
 		case <-t.C:
+		}
+		if !l.here() {
+			return "its socket was removed"
 		}
 		quiet, ended := a.server.idle()
 		switch {

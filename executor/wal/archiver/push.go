@@ -36,6 +36,7 @@ type pusher struct {
 	queue   []*job
 	free    int  // workers without a job
 	failing bool // nothing is done ahead until a file that was asked for is stored
+	ending  bool // nothing new is taken
 	ctx     context.Context
 	stop    context.CancelFunc
 	workers sync.WaitGroup
@@ -142,7 +143,7 @@ func (p *pusher) toFront(j *job) {
 
 func (p *pusher) add(path string, file fileState) *job {
 	j := &job{path: path, file: file, over: make(chan struct{})}
-	if p.ctx.Err() != nil {
+	if p.ending || p.ctx.Err() != nil {
 		j.err, j.finished = errEnds, p.now()
 		close(j.over)
 		return j
@@ -228,7 +229,7 @@ func (p *pusher) ahead() {
 	defer p.mu.Unlock()
 	taken := 0
 	for _, f := range ready {
-		if taken >= aheadFiles || p.failing || p.ctx.Err() != nil {
+		if taken >= aheadFiles || p.failing || p.ending || p.ctx.Err() != nil {
 			return
 		}
 		taken++
@@ -276,7 +277,7 @@ func (p *pusher) drain(ctx context.Context) {
 		q.err, q.finished = errEnds, p.now()
 		close(q.over)
 	}
-	p.queue, p.failing = asked, true
+	p.queue, p.failing, p.ending = asked, true, true
 	p.mu.Unlock()
 	over := make(chan struct{})
 	go func() {

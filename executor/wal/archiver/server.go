@@ -92,6 +92,10 @@ func (s *server) answer(c *net.UnixConn) {
 		return
 	}
 	status := s.do(c, out, q)
+	if status != wal.ExitOK && s.over() {
+		out.send(call.FrameGone, nil) //nolint:errcheck // it may be for our end alone that this failed: somebody else does it
+		return
+	}
 	out.send(call.FrameExit, []byte{byte(status)}) //nolint:errcheck // then the file is offered again
 }
 
@@ -106,6 +110,20 @@ func (s *server) begin() bool {
 	}
 	s.calls++
 	return true
+}
+
+// over says whether no new calls are taken.
+func (s *server) over() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ending
+}
+
+// stop takes no new calls.
+func (s *server) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ending = true
 }
 
 func (s *server) end() {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -41,19 +42,25 @@ func Run(o Options) int {
 	if config == "" || command != "archive" && command != "restore" {
 		return o.alone(command)
 	}
+	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP) // a reader of our messages that went away is no reason to die
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
 	done := make(chan int, 1)
 	go func() {
-		status, ok := ask(o, config)
-		if !ok {
-			status = -1
+		status := alone
+		defer func() {
+			if recover() != nil { // a crash would end with 2, which is no answer to a restore
+				status = alone
+			}
+			done <- status
+		}()
+		if answer, ok := ask(o, config, command); ok {
+			status = answer
 		}
-		done <- status
 	}()
 	select {
 	case status := <-done:
-		if status >= 0 {
+		if status != alone {
 			return status
 		}
 		signal.Stop(signals)
@@ -67,8 +74,11 @@ func Run(o Options) int {
 	}
 }
 
+// alone stands for a status where nobody gave one.
+const alone = -1
+
 // ask has the archiver do it. Not ok: nobody did.
-func ask(o Options, config string) (status int, ok bool) {
+func ask(o Options, config, command string) (status int, ok bool) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return 0, false
@@ -76,7 +86,6 @@ func ask(o Options, config string) (status int, ok bool) {
 	if config, err = filepath.Abs(config); err != nil {
 		return 0, false
 	}
-	q := Request{Version: Version, Dir: dir, Config: config, Args: without(o.Args)}
 	// Twice: an archiver that ends, for want of work or for a new configuration, may be met in between.
 	for range 2 {
 		c, err := dial(config)
@@ -88,13 +97,41 @@ func ask(o Options, config string) (status int, ok bool) {
 		if err != nil {
 			return 0, false
 		}
-		status, ok = c.exchange(q, os.Stdout, os.Stderr)
+		args, settle := request(without(o.Args), command)
+		began := time.Now()
+		status, ok = c.exchange(Request{Version: Version, Dir: dir, Config: config, Args: args}, os.Stdout, os.Stderr)
 		c.close()
 		if ok {
-			return status, true
+			return settle(status), true
+		}
+		if time.Since(began) >= silence {
+			break // it hangs, and would again
 		}
 	}
 	return 0, false
+}
+
+// request gives what the archiver is asked for and what is to be done with its status.
+// The file of a restore gets its name here: an archiver that was taken for dead may
+// come back to life when PostgreSQL waits for another file under that name.
+func request(args []string, command string) (ask []string, settle func(status int) int) {
+	if command != "restore" || len(args) < 3 {
+		return args, func(status int) int { return status }
+	}
+	dest := args[len(args)-1]
+	// PostgreSQL removes files of this name when it starts (xlog.c, RemoveTempXlogFiles).
+	temp := filepath.Join(filepath.Dir(dest), "xlogtemp.pg_manage."+strconv.Itoa(os.Getpid())+"."+strconv.FormatInt(time.Now().UnixNano(), 36))
+	ask = append(append([]string{}, args[:len(args)-1]...), temp)
+	return ask, func(status int) int {
+		if status != 0 {
+			return status
+		}
+		if err := os.Rename(temp, dest); err != nil {
+			os.Stderr.WriteString("pg_manage-hook: " + err.Error() + "\n") //nolint:errcheck // as good as it gets
+			return Failure(command)
+		}
+		return 0
+	}
 }
 
 // Query asks an archiver that runs, and starts none. Not ok: there is none that answers.
@@ -115,7 +152,7 @@ func Query(config string, args ...string) (out []byte, ok bool) {
 
 // exchange sends the request and passes on the answer.
 func (c *conn) exchange(q Request, stdout, stderr io.Writer) (status int, ok bool) {
-	if c.timeout(silence) != nil || WriteFrame(c, FrameRequest, q.Encode()) != nil {
+	if WriteFrame(c, FrameRequest, q.Encode()) != nil {
 		return 0, false
 	}
 	for {

@@ -34,9 +34,13 @@ func dial(config string) (*conn, error) {
 		return nil, err
 	}
 	c := &conn{fd}
-	for {
-		if err = syscall.Connect(fd, address(dir, config)); !errors.Is(err, syscall.EINTR) {
+	err = c.timeout(silence) // one that hangs may have more callers waiting than the socket takes
+	for err == nil {
+		if err = syscall.Connect(fd, address(dir, config)); err == nil {
 			break
+		}
+		if errors.Is(err, syscall.EINTR) {
+			err = nil
 		}
 	}
 	if err == nil {
