@@ -98,6 +98,8 @@ func (h *hook) restore(ctx context.Context, e Engine, args []string, o options) 
 func (h *hook) do(ctx context.Context, in *Instance, args []string, o options) int {
 	limit := tryBase
 	switch h.command {
+	case "audit", "push-missing":
+		return h.inspect(ctx, in, o)
 	case "status", "check":
 		limit = statusTime
 	case "cleanup":

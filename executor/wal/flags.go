@@ -16,7 +16,8 @@ type options struct {
 	system              uint64
 	segmentSize         int64
 	target              string
-	local               bool
+	local, quick        bool
+	dryRun              bool
 }
 
 func (o *options) register(fs *flag.FlagSet, command string) {
@@ -36,6 +37,12 @@ func (o *options) register(fs *flag.FlagSet, command string) {
 		fs.BoolVar(&o.local, "local", false, "")
 	case "check":
 		fs.StringVar(&o.target, "target", "", "")
+	case "audit":
+		fs.StringVar(&o.target, "target", "", "")
+		fs.BoolVar(&o.quick, "quick", false, "")
+	case "push-missing":
+		fs.StringVar(&o.target, "target", "", "")
+		fs.BoolVar(&o.dryRun, "dry-run", false, "")
 	case "init":
 		fs.StringVar(&o.target, "target", "", "")
 		fs.Uint64Var(&o.system, "system-identifier", 0, "")

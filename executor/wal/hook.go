@@ -29,6 +29,10 @@ What PostgreSQL's archive_command and restore_command run. The commands:
   status [--local]              say as JSON what waits, whether the archives are there and whose they are
   check [--target NAME]         see whether the targets can be used; makes an SSH key when there is none
   cleanup NAME                  remove the segments before NAME (%r) that no base backup in the archive needs
+  audit [--target NAME] [--quick]
+                                check the archives: what is there, missing, damaged, foreign; a JSON report a line
+  push-missing [--target NAME] [--dry-run]
+                                store what pg_wal still has and the archives lack; a JSON report a line
   version                       print the version of the form of hook.json
 
 Times are 90s, 5m or bare seconds. archive and restore ask the archiver in the background
@@ -132,7 +136,7 @@ func (h *hook) failure() int {
 
 // arguments says how many a command takes.
 func arguments(command string) (n int, ok bool) {
-	n, ok = map[string]int{"archive": 1, "restore": 2, "init": 0, "status": 0, "check": 0, "cleanup": 1, "version": 0}[command]
+	n, ok = map[string]int{"archive": 1, "restore": 2, "init": 0, "status": 0, "check": 0, "cleanup": 1, "audit": 0, "push-missing": 0, "version": 0}[command]
 	return n, ok
 }
 

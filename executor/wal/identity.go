@@ -52,6 +52,12 @@ func (s *site) readIdentity(ctx context.Context) (*Identity, error) {
 	return &id, nil
 }
 
+// system is the identifier as a number; readIdentity has made sure that it is one.
+func (id *Identity) system() uint64 {
+	n, _ := strconv.ParseUint(id.SystemIdentifier, 10, 64)
+	return n
+}
+
 // check makes sure that the archive is of the cluster with this system identifier.
 func (id *Identity) check(s *site, system uint64) error {
 	if own := strconv.FormatUint(system, 10); id.SystemIdentifier != own {

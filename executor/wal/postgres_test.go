@@ -233,6 +233,7 @@ func (s *server) archiveUnderLoad(cmd string) {
 	if compared < 5 {
 		t.Errorf("only %d segments were compared", compared)
 	}
+	s.closeHole(done)
 	// The same command in a copy of the data directory.
 	copied := exec.Command(s.hook, "--config", s.config, "archive", "pg_wal/"+last)
 	copied.Dir = s.root + "/none"
@@ -243,6 +244,45 @@ func (s *server) archiveUnderLoad(cmd string) {
 		t.Errorf("a copied data directory archives: %v: %s", err, out)
 	}
 	s.stop(s.data)
+}
+
+// closeHole takes a segment out of the archive: the audit tells, and push-missing puts it back.
+func (s *server) closeHole(done []string) {
+	t := s.t
+	name := strings.TrimSuffix(filepath.Base(done[len(done)/2]), ".done")
+	file := filepath.Join(s.root, "target/pg_archlog/main", name[:16], name+".zst")
+	full := filepath.Join(filepath.Dir(s.hook), "pg_manage")
+	inspect := func(want int, args ...string) string {
+		t.Helper()
+		out, err := s.try(full, append([]string{"hook", "--config", s.config}, args...)...)
+		var exit *exec.ExitError
+		if got := errors.As(err, &exit); got && exit.ExitCode() != want || !got && want != 0 {
+			t.Errorf("%v: %v, want status %d: %s", args, err, want, out)
+		}
+		return out
+	}
+	inspect(0, "audit")
+	was, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if out := inspect(1, "audit", "--quick"); !strings.Contains(out, `"missing":[{"from":"`+name+`","to":"`+name+`","segments":1}]`) {
+		t.Errorf("the hole %s is not told: %s", name, out)
+	}
+	if out := inspect(0, "push-missing", "--dry-run"); !strings.Contains(out, name) {
+		t.Error(out)
+	}
+	if _, err := os.Stat(file); err == nil {
+		t.Error("a dry run has pushed")
+	}
+	inspect(0, "push-missing")
+	inspect(0, "audit")
+	if now, err := os.ReadFile(file); err != nil || !bytes.Equal(was, now) {
+		t.Errorf("%s is not what it was: %v", name, err)
+	}
 }
 
 // recover brings up the base backup from the archive alone. While the target is away

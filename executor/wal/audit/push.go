@@ -27,11 +27,13 @@ type PushOptions struct {
 // PushReport is what PushMissing has done. Its JSON form is read by other hosts.
 type PushReport struct {
 	Version    int       `json:"version"`
+	Target     string    `json:"target,omitempty"`
 	Pushed     []string  `json:"pushed"`
 	Present    int       `json:"present"`    // files of pg_wal that the archive has already
 	Unpushable []Missing `json:"unpushable"` // holes of the archive that pg_wal cannot close
 	Failed     []Failure `json:"failed"`
 	DryRun     bool      `json:"dry_run"`
+	Error      string    `json:"error,omitempty"` // why it could not go on
 }
 
 // Failure is a file that could not be pushed.

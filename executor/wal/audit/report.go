@@ -24,6 +24,16 @@ type Report struct {
 	Error            string        `json:"error"` // why the archive could not be looked at; then the rest says nothing
 }
 
+// Sound says that the archive was looked at, and has neither holes nor problems.
+func (r Report) Sound() bool {
+	for _, t := range r.Timelines {
+		if len(t.Missing) > 0 {
+			return false
+		}
+	}
+	return r.Error == "" && len(r.Problems) == 0
+}
+
 // MarshalJSON writes lists that are empty as [].
 func (r Report) MarshalJSON() ([]byte, error) {
 	type plain Report
