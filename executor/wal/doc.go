@@ -1,14 +1,31 @@
-// Package wal is what PostgreSQL's archive_command and restore_command run: it
-// archives one file of WAL and restores one.
+// Package wal archives and restores the files of WAL of one PostgreSQL instance, at one
+// or several targets. Its commands are what stands behind archive_command and
+// restore_command; package call is the small program that PostgreSQL runs, and package
+// archiver the process in the background that does the work for it.
 //
-// Layout at the target, below the target's path:
+// Layout at each target, below the target's path:
 //
-//	<archive_dir>/<cluster>/archive.json                                    whose archive this is: see Archive
-//	<archive_dir>/<cluster>/<first 16 digits>/<segment>.zst                 segments, .partial and .backup files
-//	<archive_dir>/<cluster>/<timeline>.history                              as it is: small, and read by people
+//	<archive_dir>/<cluster>/archive.json                          whose archive this is: see Identity
+//	<archive_dir>/<cluster>/<first 16 digits>/<segment><form>     segments, .partial and .backup files
+//	<archive_dir>/<cluster>/<timeline>.history                    as it is: small, and read by people
 //
-// Each .zst file is one zstd frame with its content checksum; zstd -d restores it
-// without anything of ours.
+// The form is .zst, .lz4, .gz or nothing, and then .age where the target has
+// recipients; package codec has more. `age -d` and `zstd -d` restore a file without
+// anything of ours. A target may hold files of several forms, from before it was
+// declared otherwise, but no file in two.
+//
+// Several targets: a file is acknowledged when it is durable at every required one.
+// Those that are not required get it through a queue, which is a directory of the same
+// layout beside hook.json (queue/<target>), already in their own form; so PostgreSQL may
+// use its segment again at once. Nothing is ever dropped, and what cannot be queued is
+// not acknowledged, unless somebody declared a queue_limit. What is given up then is
+// written down first (dropped/<target>.jsonl) and told by status until it is stored
+// after all. Restore asks the targets in their order, and takes the first whole file.
+//
+// Identity is checked at both ends: hook.json names the data directory that it is for,
+// archive.json the system identifier that it takes. Where the target is a directory
+// here the archive is looked at before a file is written, elsewhere while it is
+// written; in either case before the file gets its name.
 //
 // Exit status of archive: 0 if and only if the file is durable at the target under
 // its final name; 1 when that could not be done, 2 when the command was called in a
