@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # slow are the tests that --fast leaves out; the full command runs them.
-slow='^(TestAbortedAtEveryStep|TestLostConnections|TestPostgreSQL|TestFunctionsTakeAnything|TestReadCut)$'
+slow='^(TestAbortedAtEveryStep|TestLostConnections|TestPostgreSQL|TestFunctionsTakeAnything|TestReadCut|TestRealServer)$'
 
 args=("$@")
 fast=
@@ -53,6 +53,12 @@ want ps procps
 want sudo sudo
 want nsenter util-linux
 want mount mount
+want age age
+want zstd zstd
+want lz4 lz4
+want gzip gzip
+want bindfs bindfs
+want mkfs.ext4 e2fsprogs
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
 [ -n "$fast" ] || want debootstrap debootstrap debian-archive-keyring
 postgres=

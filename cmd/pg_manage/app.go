@@ -16,7 +16,6 @@ import (
 	"golang.org/x/term"
 
 	"pg_manage/cmd/internal/view"
-	"pg_manage/executor/wal"
 	"pg_manage/schema"
 )
 
@@ -62,10 +61,10 @@ const leaveWithin = 2 * time.Second
 // run is the program: it gives the exit status.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if filepath.Base(args[0]) == hookName {
-		return wal.Hook(args[1:], stdout, stderr)
+		return hookProgram(args[1:], stdout, stderr)
 	}
 	if len(args) > 1 && args[1] == "hook" { // it looks after signals itself
-		return wal.Hook(args[2:], stdout, stderr)
+		return hookAlone(args[2:], stdout, stderr)
 	}
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now, program: programName(args[0]), person: interactive(stdin, stderr)}
 	ctx, leave, stop := a.interrupts()

@@ -1,14 +1,38 @@
 package main
 
 import (
+	"io"
+	"os"
+
 	"github.com/spf13/cobra"
 
 	"pg_manage/executor/wal"
+	"pg_manage/executor/wal/archiver"
+	"pg_manage/executor/wal/call"
 )
 
 // hookName is the name under which this program is the hook that PostgreSQL
 // calls, with nothing else to it.
 const hookName = "pg_manage-hook"
+
+// hookProgram is this program where it is installed as the hook: it asks the archiver
+// in the background first, as the lean program does.
+func hookProgram(args []string, stdout, stderr io.Writer) int {
+	alone := func() int { return hookAlone(args, stdout, stderr) }
+	exe, err := os.Executable()
+	if err != nil {
+		return alone()
+	}
+	return call.Run(call.Options{Args: args, Full: []string{exe}, Alone: alone})
+}
+
+// hookAlone does the work of a hook in this process; the archiver is one of its commands.
+func hookAlone(args []string, stdout, stderr io.Writer) int {
+	if rest, ok := call.Command(args, "archiver"); ok {
+		return archiver.Main(rest)
+	}
+	return wal.Hook(args, stdout, stderr)
+}
 
 func (a *app) hookCommand() *cobra.Command {
 	return &cobra.Command{
@@ -18,7 +42,7 @@ func (a *app) hookCommand() *cobra.Command {
 pg_manage-hook, which does the same; this form is for people.`,
 		DisableFlagParsing: true, // PostgreSQL's file names are no flags
 		RunE: func(_ *cobra.Command, args []string) error {
-			if code := wal.Hook(args, a.stdout, a.stderr); code != 0 {
+			if code := hookAlone(args, a.stdout, a.stderr); code != 0 {
 				return &exitStatus{code: code}
 			}
 			return nil

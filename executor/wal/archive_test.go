@@ -204,13 +204,16 @@ func TestConfigGuards(t *testing.T) {
 	in := newInstance(t)
 	in.init()
 	for what, change := range map[string]func(c *Config){
-		"version":     func(c *Config) { c.Version = 2 },
-		"cluster":     func(c *Config) { c.Cluster = "../x" },
-		"relative":    func(c *Config) { c.DataDir = "data" },
-		"no target":   func(c *Config) { c.Target.Path = "" },
-		"compression": func(c *Config) { c.Compression = "lzma" },
-		"scheme":      func(c *Config) { c.Target.Scheme = "ftp" },
-		"not mounted": func(c *Config) { c.Target.Scheme = "nfs" },
+		"version":       func(c *Config) { c.Version = 1 },
+		"cluster":       func(c *Config) { c.Cluster = "../x" },
+		"relative":      func(c *Config) { c.DataDir = "data" },
+		"no target":     func(c *Config) { c.Targets[0].Path = "" },
+		"compression":   func(c *Config) { c.Targets[0].Compression = "lzma" },
+		"none required": func(c *Config) { c.Targets[0].Required = false },
+		"twice":         func(c *Config) { c.Targets = append(c.Targets, c.Targets[0]) },
+		"name":          func(c *Config) { c.Targets[0].Name = "../x" },
+		"scheme":        func(c *Config) { c.Targets[0].Scheme = "ftp" },
+		"not mounted":   func(c *Config) { c.Targets[0].Scheme = "nfs" },
 	} {
 		in.writeConfig(change)
 		if status, said := in.hook("archive", "pg_wal/"+seg1); status == ExitOK || status > 125 {
@@ -272,7 +275,7 @@ func TestInitAndStatus(t *testing.T) {
 	if said := in.must(ExitRefused, "init"); !strings.Contains(said, "not empty") {
 		t.Error(said)
 	}
-	in.writeConfig(func(c *Config) { c.Target.Scheme = "nfs" })
+	in.writeConfig(func(c *Config) { c.Targets[0].Scheme = "nfs" })
 	status(StateUnreachable)
 }
 

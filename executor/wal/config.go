@@ -15,21 +15,26 @@ import (
 )
 
 // ConfigVersion is the version of the form of hook.json that this package reads.
-const ConfigVersion = 1
+const ConfigVersion = 2
 
 // Config is hook.json: which instance it is for, and where its WAL goes. It lies
 // outside the data directory, so that a copy of the data doesn't take it along.
 type Config struct {
-	Version     int         `json:"version"`
-	Cluster     string      `json:"cluster"`
-	Node        string      `json:"node"`
-	DataDir     string      `json:"data_dir"`
-	Target      repo.Target `json:"target"`
-	Compression string      `json:"compression"` // "zstd", also when empty
-	LogDir      string      `json:"log_dir,omitempty"`
+	Version    int           `json:"version"`
+	Cluster    string        `json:"cluster"`
+	Node       string        `json:"node"`
+	DataDir    string        `json:"data_dir"`
+	Targets    []repo.Target `json:"targets"` // in the order in which restore asks them
+	LogDir     string        `json:"log_dir,omitempty"`
+	SpoolDir   string        `json:"spool_dir,omitempty"`   // of restore's prefetching; "" is beside the configuration
+	SpoolLimit int64         `json:"spool_limit,omitempty"` // bytes that lie there at most; 0 is DefaultSpoolLimit
+	Workers    int           `json:"workers,omitempty"`     // files under way at once; 0 leaves it to the tool
 
 	file string // where it was read from
 }
+
+// DefaultSpoolLimit is how much restore fetches ahead, in bytes.
+const DefaultSpoolLimit = 256 << 20
 
 // RefusedError is a guard that stands in the way: the configuration, the archive or
 // the file isn't what it must be. Trying again doesn't help.
@@ -82,12 +87,17 @@ func (c *Config) check() error {
 		return fmt.Errorf("data_dir %q is not an absolute path", c.DataDir)
 	case c.Cluster == "" || strings.ContainsAny(c.Cluster, "/\x00\n") || c.Cluster == "." || c.Cluster == "..":
 		return fmt.Errorf("cluster %q is no name for a directory", c.Cluster)
-	case c.Target.Path == "" || c.Target.Scheme == "":
-		return errors.New("it names no target")
-	case c.Target.ArchiveDir == "":
-		return errors.New("target.archive_dir is empty")
-	case c.Compression != "" && c.Compression != "zstd":
-		return fmt.Errorf("unknown compression %q", c.Compression)
+	case strings.ContainsAny(c.Node, "/\x00\n"):
+		return fmt.Errorf("node %q is no name for a directory", c.Node)
+	case c.Workers < 0 || c.Workers > maxWorkers:
+		return fmt.Errorf("workers is %d, and must be from 1 to %d", c.Workers, maxWorkers)
+	case c.SpoolLimit < 0:
+		return fmt.Errorf("spool_limit %d is no number of bytes", c.SpoolLimit)
+	case c.SpoolDir != "" && !filepath.IsAbs(c.SpoolDir):
+		return fmt.Errorf("spool_dir %q is not an absolute path", c.SpoolDir)
+	}
+	if err := c.checkTargets(); err != nil {
+		return err
 	}
 	data, err := filepath.EvalSymlinks(c.DataDir)
 	if err != nil {
@@ -100,36 +110,64 @@ func (c *Config) check() error {
 	return nil
 }
 
-// checkInstance makes sure that a path that PostgreSQL gave as %p is in pg_wal of the
-// very instance that the configuration is for. PostgreSQL runs its commands with the
-// data directory as working directory, so a copied data directory is found out here.
-func (c *Config) checkInstance(path string) error {
+// maxWorkers bounds what a configuration may ask for.
+const maxWorkers = 64
+
+func (c *Config) checkTargets() error {
+	required, names := 0, map[string]bool{}
+	for _, t := range c.Targets {
+		switch {
+		case t.Scheme == "" || t.Path == "" && t.Scheme != "s3":
+			return fmt.Errorf("target %q names no place", t.Name)
+		case t.ArchiveDir == "":
+			return fmt.Errorf("archive_dir of target %q is empty", t.Name)
+		case t.Name == "" || strings.ContainsAny(t.Name, "/\x00\n") || t.Name[0] == '.' || names[t.Name]:
+			return fmt.Errorf("target %q needs a name of its own that can be a directory's", t.Name)
+		case t.QueueLimit < 0:
+			return fmt.Errorf("queue_limit of target %q is no number of bytes", t.Name)
+		}
+		names[t.Name] = true
+		if t.Required {
+			required++
+		}
+	}
+	if required == 0 {
+		return errors.New("no target is required, so that nothing would say that WAL is safe")
+	}
+	return nil
+}
+
+// InstancePath makes sure that a path that PostgreSQL gave as %p is in pg_wal of the
+// very instance that the configuration is for, and gives it as an absolute one.
+// PostgreSQL runs its commands with the data directory as working directory, dir, so a
+// copied data directory is found out here.
+func (c *Config) InstancePath(dir, path string) (string, error) {
 	if !filepath.IsAbs(path) {
-		cwd, err := os.Stat(".")
+		cwd, err := os.Stat(dir)
 		if err != nil {
-			return refuse("the working directory: %w", err)
+			return "", refuse("the working directory: %w", err)
 		}
 		data, err := os.Stat(c.DataDir)
 		if err != nil {
-			return refuse("the data directory that %s is for: %w", c.file, err)
+			return "", refuse("the data directory that %s is for: %w", c.file, err)
 		}
 		if !os.SameFile(cwd, data) {
-			wd, _ := os.Getwd()
-			return refuse("%s is for the instance in %s, and this one runs in %s: a copied data directory needs its own configuration; run pg_manage apply for it", c.file, c.DataDir, wd)
+			return "", refuse("%s is for the instance in %s, and this one runs in %s: a copied data directory needs its own configuration; run pg_manage apply for it", c.file, c.DataDir, dir)
 		}
+		path = filepath.Join(dir, path)
 	}
 	got, err := os.Stat(filepath.Dir(path))
 	if err != nil {
-		return refuse("%s: %w", path, err)
+		return "", refuse("%s: %w", path, err)
 	}
 	want, err := os.Stat(filepath.Join(c.DataDir, "pg_wal"))
 	if err != nil {
-		return refuse("pg_wal of the instance that %s is for: %w", c.file, err)
+		return "", refuse("pg_wal of the instance that %s is for: %w", c.file, err)
 	}
 	if !os.SameFile(got, want) {
-		return refuse("%s is not in pg_wal of %s, the instance that %s is for", path, c.DataDir, c.file)
+		return "", refuse("%s is not in pg_wal of %s, the instance that %s is for", path, c.DataDir, c.file)
 	}
-	return nil
+	return path, nil
 }
 
 // systemIdentifier reads the instance's own from its control file.
@@ -153,19 +191,13 @@ func standby(dataDir string) bool {
 	return err == nil
 }
 
-// dir is the archive's directory at the target.
-func (c *Config) dir() string {
-	return strings.Trim(filepath.ToSlash(filepath.Clean("/"+c.Target.ArchiveDir)), "/") + "/" + c.Cluster
-}
+// File is the path of the configuration.
+func (c *Config) File() string { return c.file }
 
-func (c *Config) identityName() string { return c.dir() + "/archive.json" }
-
-// objectName is where a file lies at the target.
-func (c *Config) objectName(f postgres.WALFile) string {
-	if f.Kind == postgres.WALHistory {
-		return c.dir() + "/" + f.Name
+// Spool is the directory of what restore fetches ahead.
+func (c *Config) Spool() string {
+	if c.SpoolDir != "" {
+		return filepath.Join(c.SpoolDir, "pg_manage-"+c.Cluster+"-"+c.Node)
 	}
-	return c.dir() + "/" + f.Name[:16] + "/" + f.Name + ".zst"
+	return c.beside("spool")
 }
-
-func compressed(f postgres.WALFile) bool { return f.Kind != postgres.WALHistory }

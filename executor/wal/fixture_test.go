@@ -50,8 +50,8 @@ func newInstance(t *testing.T) *instance {
 func (in *instance) writeConfig(change func(c *Config)) {
 	in.t.Helper()
 	c := Config{
-		Version: 1, Cluster: "main", Node: "node1", DataDir: in.data,
-		Target: repo.Target{Name: "nas", Scheme: "file", Path: in.target, ArchiveDir: "pg_archlog"},
+		Version: ConfigVersion, Cluster: "main", Node: "node1", DataDir: in.data,
+		Targets: []repo.Target{{Name: "nas", Scheme: "file", Path: in.target, ArchiveDir: "pg_archlog", Required: true}},
 	}
 	if change != nil {
 		change(&c)
@@ -127,6 +127,23 @@ func (in *instance) init() []byte {
 
 func (in *instance) stored(name string) string {
 	return filepath.Join(in.target, "pg_archlog", "main", name)
+}
+
+// load is the instance with another way to open its targets; nil is the ordinary one.
+func (in *instance) load(open Opener) *Instance {
+	in.t.Helper()
+	c, err := LoadConfig(in.config)
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	if open == nil {
+		open = func(ctx context.Context, t repo.Target) (storage.Driver, error) { return repo.Open(ctx, t) }
+	}
+	i, err := NewInstance(c, open, false)
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	return i
 }
 
 // inArchive gives the names of all files in the archive, unfinished ones too.

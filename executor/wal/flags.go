@@ -8,12 +8,15 @@ import (
 )
 
 type options struct {
+	config              string
 	log                 bool
 	retries             int
 	retryInterval, poll seconds
 	wait                *seconds
 	system              uint64
 	segmentSize         int64
+	target              string
+	local               bool
 }
 
 func (o *options) register(fs *flag.FlagSet, command string) {
@@ -29,7 +32,12 @@ func (o *options) register(fs *flag.FlagSet, command string) {
 			o.wait = new(seconds)
 			return o.wait.Set(s)
 		})
+	case "status":
+		fs.BoolVar(&o.local, "local", false, "")
+	case "check":
+		fs.StringVar(&o.target, "target", "", "")
 	case "init":
+		fs.StringVar(&o.target, "target", "", "")
 		fs.Uint64Var(&o.system, "system-identifier", 0, "")
 		fs.Int64Var(&o.segmentSize, "segment-size", 0, "")
 	}

@@ -14,15 +14,16 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"pg_manage/executor/remote"
+	"pg_manage/executor/repo"
 )
 
 // keyFile is the private key that this instance logs in to its target with, when the
 // operating system user has none of his own.
-func (c *Config) keyFile() string {
-	if c.Target.IdentityFile != "" {
-		return c.Target.IdentityFile
+func (c *Config) keyFile(t repo.Target) string {
+	if t.IdentityFile != "" {
+		return t.IdentityFile
 	}
-	return filepath.Join(filepath.Dir(c.file), "ssh", "id_ed25519")
+	return c.beside("ssh", "id_ed25519")
 }
 
 // EnsureKey makes an SSH key pair unless there is one, and gives the public key's line
@@ -78,13 +79,13 @@ func publicLine(file string) (string, error) {
 
 // explainLogin adds to a refused login the line that the target's account needs. With
 // create it makes a key when the user has none.
-func (c *Config) explainLogin(err error, create bool) error {
+func (c *Config) explainLogin(err error, t repo.Target, create bool) error {
 	var auth *remote.AuthError
 	if !errors.As(err, &auth) {
 		return err
 	}
 	var lines []string
-	own := c.keyFile()
+	own := c.keyFile(t)
 	home, _ := os.UserHomeDir()
 	for _, f := range []string{own, filepath.Join(home, ".ssh", "id_ed25519"), filepath.Join(home, ".ssh", "id_ecdsa"), filepath.Join(home, ".ssh", "id_rsa")} {
 		if line, err := publicLine(f); err == nil {
@@ -103,5 +104,5 @@ func (c *Config) explainLogin(err error, create bool) error {
 		lines = append(lines, line)
 	}
 	// On a line of its own, which is shown unbroken: it is there to be copied.
-	return fmt.Errorf("%w; the line to add to ~%s/.ssh/authorized_keys on %s:\n    %s", err, auth.User, c.Target.Host, lines[0])
+	return fmt.Errorf("%w; the line to add to ~%s/.ssh/authorized_keys on %s:\n    %s", err, auth.User, t.Host, lines[0])
 }

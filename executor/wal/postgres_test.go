@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -122,7 +123,7 @@ func (s *server) sql(text string) string {
 // configure writes hook.json for a data directory.
 func (s *server) configure(file, data string, target repo.Target) string {
 	s.t.Helper()
-	text, err := json.Marshal(Config{Version: 1, Cluster: "main", Node: "node1", DataDir: data, Target: target, LogDir: s.root})
+	text, err := json.Marshal(Config{Version: ConfigVersion, Cluster: "main", Node: "node1", DataDir: data, Targets: []repo.Target{target}, LogDir: s.root})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -146,7 +147,7 @@ func TestPostgreSQL(t *testing.T) {
 	for _, scheme := range []string{"file", "ssh"} {
 		t.Run(scheme, func(t *testing.T) {
 			s := newServer(t)
-			target := repo.Target{Name: "nas", Scheme: "file", Path: s.root + "/target", ArchiveDir: "pg_archlog"}
+			target := repo.Target{Name: "nas", Scheme: "file", Path: s.root + "/target", ArchiveDir: "pg_archlog", Required: true}
 			cut := func() { // an outage
 				if err := os.Rename(s.root+"/target", s.root+"/away"); err != nil {
 					t.Fatal(err)
@@ -165,7 +166,9 @@ func TestPostgreSQL(t *testing.T) {
 			}
 			cmd := s.configure(s.config, s.data, target)
 			s.archiveUnderLoad(cmd)
+			s.run("cp", "-a", s.root+"/copy", s.root+"/standby")
 			s.recover(target, cut, back)
+			s.standBy(target, cut, back)
 		})
 	}
 }
@@ -277,6 +280,50 @@ func (s *server) recover(target repo.Target, cut, back func()) {
 		t.Errorf("%s of 20000 rows are there", n)
 	}
 	waitFor(t, func() bool { return s.sql("select timeline_id from pg_control_checkpoint()") == "2" })
+	s.stop(data)
+}
+
+// standBy brings up a standby that has nothing but the archive. While the target is away
+// it waits, and goes on by itself once the target is back.
+func (s *server) standBy(target repo.Target, cut, back func()) {
+	t := s.t
+	data := s.root + "/standby"
+	cmd := s.configure(s.root+"/state/standby.json", data, target)
+	f, err := os.OpenFile(data+"/postgresql.auto.conf", os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// At the end of the archive recovery must not take the other copy's timeline: it has none of its own.
+	_, err = fmt.Fprintf(f, "restore_command = %srestore --log %%f %%p'\narchive_mode = off\nrecovery_target_timeline = 'current'\nwal_retrieve_retry_interval = '500ms'\n", cmd)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s.write(data+"/standby.signal", "")
+	cut()
+	log := s.root + "/log.standby"
+	s.run(s.bin+"/pg_ctl", "-D", data, "-W", "-l", log, "-o", "-k "+s.root+" -c listen_addresses= -c fsync=off", "start")
+	failures := func() int {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			return 0
+		}
+		return strings.Count(string(text), "pg_manage-hook: ")
+	}
+	waitFor(t, func() bool { return failures() >= 3 })
+	if _, err := s.try(s.bin+"/pg_ctl", "-D", data, "status"); err != nil {
+		t.Error("the standby stopped while its archive was away")
+	}
+	if out, err := s.try(s.bin+"/psql", "-h", s.root, "-U", "postgres", "-d", "postgres", "-qAtXc", "select 1"); err == nil {
+		t.Errorf("the standby opened before it was consistent: %s", out)
+	}
+	back()
+	waitFor(t, func() bool {
+		out, err := s.try(s.bin+"/psql", "-h", s.root, "-U", "postgres", "-d", "postgres", "-qAtXc", "select count(*) from load")
+		return err == nil && out == "20000"
+	})
+	if in := s.sql("select pg_is_in_recovery()"); in != "t" {
+		t.Error("the standby ended recovery at the end of the archive")
+	}
 	s.stop(data)
 }
 

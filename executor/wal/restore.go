@@ -16,9 +16,6 @@ import (
 // ErrAbsent is a file that the archive surely doesn't have.
 var ErrAbsent = errors.New("not in the archive")
 
-// Opener connects to the target. Restore calls it again for each try.
-type Opener func(ctx context.Context) (storage.Driver, error)
-
 // RestoreOptions say how long restore keeps trying.
 type RestoreOptions struct {
 	Retries       int           // how often to try again after an unclear answer
@@ -31,24 +28,29 @@ type RestoreOptions struct {
 	Again func(err error, pause time.Duration)
 }
 
-// Restore fetches one file from the archive to dest, PostgreSQL's %p. The file appears
-// there whole, checked and fsynced, or not at all. ErrAbsent is the one error that
-// says that the archive doesn't have it; any other means that nobody knows.
-func Restore(ctx context.Context, open Opener, c *Config, name, dest string, o RestoreOptions) error {
+// Restore fetches one file to path, PostgreSQL's %p as seen from the directory dir.
+// The file appears there whole, checked and fsynced, or not at all. ErrAbsent is the one
+// error that says that no target has it; any other means that nobody knows.
+func (in *Instance) Restore(ctx context.Context, dir, name, path string, o RestoreOptions) error {
+	return in.RestoreFrom(ctx, dir, name, path, o, in.Fetch)
+}
+
+// Fetcher brings one file to dest; Instance.Fetch is the plain one.
+type Fetcher func(ctx context.Context, f postgres.WALFile, dest string) error
+
+// RestoreFrom is Restore with another way to get the file.
+func (in *Instance) RestoreFrom(ctx context.Context, dir, name, path string, o RestoreOptions, fetch Fetcher) error {
 	f, err := postgres.ClassifyWALName(name)
 	if err != nil {
 		return refuse("%w", err)
 	}
-	if err := c.checkInstance(dest); err != nil {
-		return err
-	}
-	system, err := c.systemIdentifier()
+	dest, err := in.Config.InstancePath(dir, path)
 	if err != nil {
 		return err
 	}
 	tries, began := 0, time.Now()
 	for {
-		err := tryRestore(ctx, open, c, f, dest, system, o.TryTimeout)
+		err := tryFetch(ctx, fetch, f, dest, o.TryTimeout)
 		var pause time.Duration
 		switch {
 		case err == nil:
@@ -77,36 +79,61 @@ func Restore(ctx context.Context, open Opener, c *Config, name, dest string, o R
 	}
 }
 
-func tryRestore(ctx context.Context, open Opener, c *Config, f postgres.WALFile, dest string, system uint64, timeout time.Duration) (err error) {
+func tryFetch(ctx context.Context, fetch Fetcher, f postgres.WALFile, dest string, timeout time.Duration) error {
 	if timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the target took longer than %s", timeout))
 		defer cancel()
 	}
-	d, err := open(ctx)
+	return fetch(ctx, f, dest)
+}
+
+// Fetch brings one file from the first target that has it whole to dest. ErrAbsent
+// says that every target was asked and none has it.
+func (in *Instance) Fetch(ctx context.Context, f postgres.WALFile, dest string) error {
+	system, err := in.Config.systemIdentifier()
 	if err != nil {
 		return err
 	}
-	defer d.Close() //nolint:errcheck // all that matters has been checked by then
-	r, err := openStored(ctx, d, c.objectName(f), f)
+	var unclear, absent []error
+	for _, t := range in.Config.Targets {
+		err := in.links.use(ctx, t, func(s *site) error { return s.fetch(ctx, f, dest, system) })
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, ErrAbsent):
+			absent = append(absent, err)
+		default:
+			unclear = append(unclear, err)
+		}
+	}
+	if len(unclear) > 0 {
+		return errors.Join(unclear...)
+	}
+	return errors.Join(absent...)
+}
+
+func (s *site) fetch(ctx context.Context, f postgres.WALFile, dest string, system uint64) error {
+	r, name, err := s.open(ctx, f)
 	if errors.Is(err, storage.ErrNotExist) {
 		// Only now is it sure that this is the right archive: a share that went away in
 		// between, or another cluster's archive, doesn't have the file either.
-		id, ierr := readIdentity(ctx, d, c)
-		if ierr == nil {
-			ierr = id.check(d, c, system)
+		if _, err := s.verify(ctx, system); err != nil {
+			return fmt.Errorf("%s is not there, but neither is it clear that this is the archive: %w", f.Name, err)
 		}
-		if ierr != nil {
-			return fmt.Errorf("%s is not there, but neither is it clear that this is the archive: %w", f.Name, ierr)
-		}
-		return fmt.Errorf("%s: %s: %w", d, c.objectName(f), ErrAbsent)
+		return fmt.Errorf("%s: %s: %w", s.d, s.base(f), ErrAbsent)
 	}
 	if err != nil {
 		return err
 	}
-	err = place(r, f, dest, system)
+	if !f.IsSegment() { // it does not say whose it is
+		_, err = s.verify(ctx, system)
+	}
+	if err == nil {
+		err = place(r, f, dest, system)
+	}
 	if err := errors.Join(err, r.Close()); err != nil {
-		return fmt.Errorf("%s: %s: %w", d, c.objectName(f), err)
+		return fmt.Errorf("%s: %s: %w", s.d, name, err)
 	}
 	return nil
 }
@@ -152,9 +179,5 @@ func place(r io.Reader, f postgres.WALFile, dest string, system uint64) (err err
 	if err := os.Rename(temp.Name(), dest); err != nil {
 		return err
 	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return syncDirs(dir)
 }

@@ -60,17 +60,13 @@ func TestFaults(t *testing.T) {
 	in := newInstance(t)
 	in.init()
 	in.must(ExitOK, "archive", "pg_wal/"+seg1)
-	c, err := LoadConfig(in.config)
-	if err != nil {
-		t.Fatal(err)
-	}
 	outage := errors.New("no route to host")
 	for _, path := range []string{"pg_wal/" + seg1, "pg_wal/" + seg2} { // one that is there, and a new one
 		in.write("pg_wal/"+seg2, segment(t, seg2, 2))
 		for at := 0; ; at++ {
 			n := 0
-			open := func(ctx context.Context) (storage.Driver, error) {
-				d, err := repo.Open(ctx, c.Target)
+			open := func(ctx context.Context, t repo.Target) (storage.Driver, error) {
+				d, err := repo.Open(ctx, t)
 				return &faulty{d, func(string, string) error {
 					if n++; n > at {
 						return outage
@@ -78,11 +74,7 @@ func TestFaults(t *testing.T) {
 					return nil
 				}}, err
 			}
-			d, err := open(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = Archive(t.Context(), d, c, path)
+			err := in.load(open).Archive(t.Context(), ".", path)
 			if err == nil {
 				break
 			}
@@ -94,11 +86,11 @@ func TestFaults(t *testing.T) {
 	for _, name := range []string{"000000010000000000000009", seg1} { // one that isn't there, and one that is
 		for at := 0; ; at++ {
 			n := 0
-			open := func(ctx context.Context) (storage.Driver, error) {
+			open := func(ctx context.Context, t repo.Target) (storage.Driver, error) {
 				if at == 0 {
 					return nil, outage
 				}
-				d, err := repo.Open(ctx, c.Target)
+				d, err := repo.Open(ctx, t)
 				return &faulty{d, func(string, string) error {
 					if n++; n >= at {
 						return outage
@@ -106,7 +98,7 @@ func TestFaults(t *testing.T) {
 					return nil
 				}}, err
 			}
-			err := Restore(t.Context(), open, c, name, "pg_wal/RECOVERYXLOG", RestoreOptions{})
+			err := in.load(open).Restore(t.Context(), ".", name, "pg_wal/RECOVERYXLOG", RestoreOptions{})
 			if err == nil && name == seg1 || errors.Is(err, ErrAbsent) && name != seg1 {
 				break
 			}
@@ -124,42 +116,35 @@ func TestRetriesAndWait(t *testing.T) {
 	in := newInstance(t)
 	in.init()
 	in.must(ExitOK, "archive", "pg_wal/"+seg1)
-	c, err := LoadConfig(in.config)
-	if err != nil {
-		t.Fatal(err)
-	}
 	opened := 0
-	open := func(ctx context.Context) (storage.Driver, error) {
+	open := func(ctx context.Context, t repo.Target) (storage.Driver, error) {
 		if opened++; opened <= 2 {
 			return nil, errors.New("no route to host")
 		}
-		return repo.Open(ctx, c.Target)
+		return repo.Open(ctx, t)
 	}
 	o := RestoreOptions{Retries: 1, RetryInterval: time.Millisecond}
-	if err := Restore(t.Context(), open, c, seg1, "pg_wal/RECOVERYXLOG", o); err == nil || errors.Is(err, ErrAbsent) {
+	if err := in.load(open).Restore(t.Context(), ".", seg1, "pg_wal/RECOVERYXLOG", o); err == nil || errors.Is(err, ErrAbsent) {
 		t.Fatalf("one retry is not enough: %v", err)
 	}
-	if err := Restore(t.Context(), open, c, seg1, "pg_wal/RECOVERYXLOG", o); err != nil {
+	if err := in.load(open).Restore(t.Context(), ".", seg1, "pg_wal/RECOVERYXLOG", o); err != nil {
 		t.Fatal(err)
 	}
 	// Waiting: the file comes while we wait.
 	in.write("pg_wal/"+seg2, segment(t, seg2, 2))
 	done := make(chan error, 1)
 	looks := make(chan bool, 1000)
+	waiting := in.load(func(ctx context.Context, t repo.Target) (storage.Driver, error) {
+		looks <- true
+		return repo.Open(ctx, t)
+	})
 	go func() {
-		done <- Restore(t.Context(), func(ctx context.Context) (storage.Driver, error) {
-			looks <- true
-			return repo.Open(ctx, c.Target)
-		}, c, seg2, "pg_wal/RECOVERYXLOG", RestoreOptions{Wait: true, PollInterval: 20 * time.Millisecond})
+		done <- waiting.Restore(t.Context(), ".", seg2, "pg_wal/RECOVERYXLOG", RestoreOptions{Wait: true, PollInterval: 20 * time.Millisecond})
 	}()
 	for range 3 {
 		<-looks
 	}
-	d, err := repo.Open(t.Context(), c.Target)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := Archive(t.Context(), d, c, "pg_wal/"+seg2); err != nil {
+	if err := in.load(nil).Archive(t.Context(), ".", "pg_wal/"+seg2); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-done; err != nil {
@@ -175,10 +160,10 @@ func TestRetriesAndWait(t *testing.T) {
 	in.must(ExitRetry, "restore", seg1, "/tmp/RECOVERYXLOG")
 }
 
-// buildHook makes the program that PostgreSQL runs.
+// buildHook makes the program that PostgreSQL runs, and the full one beside it.
 func buildHook(t *testing.T, file string) {
 	t.Helper()
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", file, "pg_manage/cmd/pg_manage-hook").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Dir(file)+"/", "pg_manage/cmd/pg_manage-hook", "pg_manage/cmd/pg_manage").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 }

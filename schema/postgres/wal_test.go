@@ -113,6 +113,10 @@ func TestCheckSegment(t *testing.T) {
 		}
 	}
 	le := binary.LittleEndian
+	// The first segment after a crash in the middle of a record that crossed its border.
+	if _, err := CheckSegment(page(func(b []byte) { b[2] = 0x000A }), own, size); err != nil {
+		t.Errorf("an abandoned record: %v", err)
+	}
 	if info, err := CheckSegment(page(func(b []byte) { le.PutUint16(b, 0xD121) }), own, size); err != nil || info.Major != 0 {
 		t.Errorf("WAL of a later version: %v, %v", info, err)
 	}

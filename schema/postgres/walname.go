@@ -86,24 +86,31 @@ func (f WALFile) Start(segSize int64) (LSN, error) {
 // only upper-case hexadecimal digits and the known endings pass
 // (xlog_internal.h, IsXLogFileName and its neighbours).
 func ClassifyWALName(name string) (WALFile, error) {
-	bad := fmt.Errorf("%q is no name of a WAL segment, .partial, .history or .backup file", name)
+	f, ok := classify(name)
+	if !ok {
+		return WALFile{}, fmt.Errorf("%q is no name of a WAL segment, .partial, .history or .backup file", name)
+	}
+	return f, nil
+}
+
+func classify(name string) (f WALFile, ok bool) {
 	if digits, ok := strings.CutSuffix(name, ".history"); ok {
 		tli, ok := hex8(digits)
 		if !ok || tli == 0 {
-			return WALFile{}, bad
+			return WALFile{}, false
 		}
-		return WALFile{Kind: WALHistory, Name: name, Timeline: Timeline(tli)}, nil
+		return WALFile{Kind: WALHistory, Name: name, Timeline: Timeline(tli)}, true
 	}
 	if len(name) < 24 {
-		return WALFile{}, bad
+		return WALFile{}, false
 	}
 	tli, ok1 := hex8(name[:8])
 	log, ok2 := hex8(name[8:16])
 	seg, ok3 := hex8(name[16:24])
 	if !ok1 || !ok2 || !ok3 || tli == 0 {
-		return WALFile{}, bad
+		return WALFile{}, false
 	}
-	f := WALFile{Name: name, Timeline: Timeline(tli), Log: log, Seg: seg}
+	f = WALFile{Name: name, Timeline: Timeline(tli), Log: log, Seg: seg}
 	switch rest := name[24:]; {
 	case rest == "":
 		f.Kind = WALSegment
@@ -112,13 +119,13 @@ func ClassifyWALName(name string) (WALFile, error) {
 	case len(rest) == len(".00000028.backup") && rest[0] == '.' && rest[9:] == ".backup":
 		off, ok := hex8(rest[1:9])
 		if !ok {
-			return WALFile{}, bad
+			return WALFile{}, false
 		}
 		f.Kind, f.Offset = WALBackup, off
 	default:
-		return WALFile{}, bad
+		return WALFile{}, false
 	}
-	return f, nil
+	return f, true
 }
 
 // SegmentName is the name of the segment of a timeline that holds the byte at lsn.

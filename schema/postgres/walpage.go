@@ -23,7 +23,7 @@ type SegmentInfo struct {
 // Flags and magic numbers of the header of a WAL page (xlog_internal.h).
 const (
 	xlpLongHeader = 0x0002
-	xlpAllFlags   = 0x0007
+	xlpAllFlags   = 0x000F // 0x0008: what the page before ends with is an abandoned record (13.5 and later)
 	magicNewest   = 0xD118
 	magicCeiling  = 0xD1FF
 )

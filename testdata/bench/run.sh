@@ -3,10 +3,11 @@
 # because it is slow: look at the figures, on a machine that does nothing else (see the
 # load, printed first and last).
 #
-#   sudo testdata/bench/run.sh [SCALE [RUNS]]
+#   sudo testdata/bench/run.sh [SCALE [RUNS [SEGMENTS]]]
 #
-# SCALE  pgbench scale of the database that a standby is built from, 15 MB each (60)
-# RUNS   how often each plan and each ssh is timed (15)
+# SCALE     pgbench scale of the database that a standby is built from, 15 MB each (60)
+# RUNS      how often each plan and each ssh is timed (15)
+# SEGMENTS  of WAL in the backlog that is archived, 16 MiB each (200); 0 leaves this out, the longest part
 #
 # It needs what the labs of the tests need: Linux, root, openssh-client, and the cached
 # root of Debian 13 (built at the first use). The nodes share this machine's processors
@@ -31,6 +32,12 @@ go test -run '^$' -bench 'BenchmarkPlan[0-9]+$' -benchtime 5x ./planner | awk '
 	END {
 		if (ns[1000]) printf "1000 clusters %.3f s   2000: ratio %.2f   4000: ratio %.2f\n", ns[1000] / 1e9, ns[2000] / ns[1000], ns[4000] / ns[1000]
 	}'
+
+if [ "${3:-200}" -gt 0 ]; then
+	echo
+	echo "== WAL: archiving and recovery beside pgBackRest and cp (testdata/bench/wal; goals in its table)"
+	go run ./testdata/bench/wal -segments "${3:-200}"
+fi
 
 echo
 echo "load after: $(cut -d' ' -f1-3 /proc/loadavg)"

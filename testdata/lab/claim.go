@@ -131,7 +131,7 @@ func clearAway(number int, st state) error {
 	var errs []error
 	for _, n := range st.Nodes {
 		errs = append(errs, kill(n.PID, n.Start))
-		errs = append(errs, unplug(vethName(number, n.Index)))
+		errs = append(errs, unplug(slowName(number, n.Index)), unplug(vethName(number, n.Index)))
 	}
 	if exec.Command("ip", "link", "show", bridgeName(number)).Run() == nil {
 		errs = append(errs, ip("link", "del", bridgeName(number)))

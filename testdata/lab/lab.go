@@ -63,6 +63,9 @@ func Start(t testing.TB, opts Options) *Lab {
 	return l
 }
 
+// Make makes a lab for a program. Like a test's, its hosts end with this process however that ends; Down tidies up.
+func Make() (*Lab, error) { return create(false) }
+
 // Up opens the detached lab of this machine's cache, or makes it. It outlives the process; Down ends it.
 func Up() (*Lab, error) {
 	l, err := Open()

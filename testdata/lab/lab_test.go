@@ -34,7 +34,7 @@ func TestMirrorFromAptSources(t *testing.T) {
 
 func TestInterfaceNamesFit(t *testing.T) {
 	n := &Node{lab: &Lab{number: maxLabs - 1}, index: 254}
-	for _, name := range []string{n.veth(), bridgeName(maxLabs - 1)} {
+	for _, name := range []string{n.veth(), n.slowFar(), bridgeName(maxLabs - 1)} {
 		if len(name) > 15 { // IFNAMSIZ of the kernel, less the closing zero
 			t.Errorf("interface name %q has %d characters", name, len(name))
 		}

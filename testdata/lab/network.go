@@ -63,25 +63,35 @@ func vethName(lab, index int) string { return fmt.Sprintf("pgl%dn%d", lab, index
 
 // unplug takes a cable away. It goes with its namespace too, but later: who needs its name at once would find it taken.
 func unplug(veth string) error {
-	if exec.Command("ip", "link", "show", veth).Run() != nil {
+	if !exists(veth) {
 		return nil
 	}
-	if err := ip("link", "del", veth); err != nil && exec.Command("ip", "link", "show", veth).Run() == nil {
+	if err := ip("link", "del", veth); err != nil && exists(veth) {
 		return err
 	}
 	return nil
 }
 
+func exists(device string) bool { return exec.Command("ip", "link", "show", device).Run() == nil }
+
 // plug lays the node's cable: eth0 in its network namespace, the other end on the lab's bridge. The hardware address stays
 // the same over a power cycle, so that neighbours need not forget it first.
 func (n *Node) plug() error {
-	p := network(n.lab.number)
 	pid, _ := n.process()
-	mac := fmt.Sprintf("02:4d:4d:00:%02x:%02x", n.lab.number, n.index)
 	return errors.Join(
-		ip("link", "add", n.veth(), "type", "veth", "peer", "name", "eth0", "address", mac, "netns", fmt.Sprint(pid)),
+		ip("link", "add", n.veth(), "type", "veth", "peer", "name", "eth0", "address", n.mac(), "netns", fmt.Sprint(pid)),
 		ip("link", "set", n.veth(), "master", bridgeName(n.lab.number), "up"),
 		n.inside("ip", "link", "set", "lo", "up"),
+		n.address(),
+	)
+}
+
+func (n *Node) mac() string { return fmt.Sprintf("02:4d:4d:00:%02x:%02x", n.lab.number, n.index) }
+
+// address sets up the node's eth0, which has just been plugged in.
+func (n *Node) address() error {
+	p := network(n.lab.number)
+	return errors.Join(
 		n.inside("ip", "addr", "add", fmt.Sprintf("%s/%d", n.IP, p.Bits()), "dev", "eth0"),
 		n.inside("ip", "link", "set", "eth0", "up"),
 		n.inside("ip", "route", "add", "default", "via", p.Addr().Next().String()),
@@ -95,26 +105,15 @@ func (n *Node) inside(program string, args ...string) error {
 }
 
 // Cut unplugs the node's cable. Connections stay open and silent, as with a real cable.
-func (n *Node) Cut() error { return ip("link", "set", n.veth(), "down") }
+func (n *Node) Cut() error { return ip("link", "set", n.port(), "down") }
 
 // Join plugs the cable in again.
 func (n *Node) Join() error {
-	if err := ip("link", "set", n.veth(), "up"); err != nil {
+	if err := ip("link", "set", n.port(), "up"); err != nil {
 		return err
 	}
 	// The neighbour entry may have turned to "failed" meanwhile; drop it instead of waiting for it to age.
 	return ip("neigh", "flush", "to", n.IP, "dev", bridgeName(n.lab.number))
-}
-
-// Delay makes every packet to the node wait for so many milliseconds; 0 ends it. It needs a kernel with sch_netem.
-func (n *Node) Delay(ms int) error {
-	if ms == 0 {
-		return n.fullSpeed()
-	}
-	if err := run("tc", "qdisc", "replace", "dev", n.veth(), "root", "netem", "delay", fmt.Sprintf("%dms", ms)); err != nil {
-		return fmt.Errorf("delay needs a kernel with CONFIG_NET_SCH_NETEM (modprobe sch_netem): %w", err)
-	}
-	return nil
 }
 
 // Throttle limits what the node receives to so many megabits per second; 0 ends it.
@@ -122,10 +121,10 @@ func (n *Node) Throttle(mbit int) error {
 	if mbit == 0 {
 		return n.fullSpeed()
 	}
-	return run("tc", "qdisc", "replace", "dev", n.veth(), "root", "tbf",
+	return run("tc", "qdisc", "replace", "dev", n.port(), "root", "tbf",
 		"rate", fmt.Sprintf("%dmbit", mbit), "burst", "64kb", "latency", "400ms")
 }
 
 func (n *Node) fullSpeed() error {
-	return run("tc", "qdisc", "replace", "dev", n.veth(), "root", "pfifo_fast")
+	return run("tc", "qdisc", "replace", "dev", n.port(), "root", "pfifo_fast")
 }

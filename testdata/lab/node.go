@@ -156,7 +156,7 @@ func (n *Node) PowerOff() error {
 		return err
 	}
 	n.setProcess(0, 0)
-	if err := unplug(n.veth()); err != nil {
+	if err := errors.Join(unplug(n.slow()), unplug(n.veth())); err != nil {
 		return err
 	}
 	return n.lab.save()

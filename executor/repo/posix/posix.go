@@ -18,11 +18,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
+	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"pg_manage/executor/repo/dirsync"
 	"pg_manage/executor/repo/storage"
 )
 
@@ -35,6 +34,13 @@ const (
 // Store is a directory that holds a backup target.
 type Store struct {
 	label, root string
+	// mounted gives an error when root does not lie on a share that it should lie on.
+	mounted func() error
+	syncs   dirsync.Group
+
+	mu      sync.Mutex
+	durable map[string]bool // directories whose own names, and those above, are durable
+
 	// step is called before each step of Put, in tests alone: what it returns ends Put there.
 	step func(name string) error
 }
@@ -42,17 +48,24 @@ type Store struct {
 var _ storage.Driver = (*Store)(nil)
 
 // New gives the store in the directory root, an absolute path; label is how messages
-// call it. scheme is "file", or "nfs" or "cifs": then root must lie on such a mount,
-// since a directory whose share isn't mounted would swallow files silently.
+// call it. scheme is "file", or "nfs" or "cifs": then root must lie on such a mount, now
+// and whenever something is written or said not to be there, since a directory whose
+// share isn't mounted would swallow files silently and seem empty.
 func New(label, scheme, root string) (*Store, error) {
 	if !filepath.IsAbs(root) {
 		return nil, fmt.Errorf("%s: %q is not an absolute path", label, root)
 	}
-	s := &Store{label: label, root: filepath.Clean(root), step: func(string) error { return nil }}
+	s := &Store{
+		label: label, root: filepath.Clean(root),
+		mounted: func() error { return nil },
+		step:    func(string) error { return nil },
+		durable: make(map[string]bool),
+	}
 	if scheme == "file" {
 		return s, nil
 	}
-	if err := checkMount(s.root, scheme); err != nil {
+	s.mounted = func() error { return checkMount(s.root, scheme) }
+	if err := s.mounted(); err != nil {
 		return nil, fmt.Errorf("%s: %w", label, err)
 	}
 	return s, nil
@@ -82,17 +95,8 @@ func (s *Store) Put(ctx context.Context, name string, r io.Reader) (err error) {
 	}()
 	final := s.path(name)
 	dir := filepath.Dir(final)
-	if err := s.step("mkdir"); err != nil {
-		return err
-	}
-	if err := makeDirs(dir); err != nil {
-		return err
-	}
 	temp := filepath.Join(dir, storage.TempName(filepath.Base(final), rand.Text()))
-	if err := s.step("create"); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+	f, err := s.create(dir, temp)
 	if err != nil {
 		return err
 	}
@@ -107,6 +111,10 @@ func (s *Store) Put(ctx context.Context, name string, r io.Reader) (err error) {
 	if err := f.Close(); err != nil { // NFS tells of a full disk here
 		return err
 	}
+	// The share may have gone before the file was made, which then lies below the mount point.
+	if err := s.mounted(); err != nil {
+		return err
+	}
 	if err := s.step("publish"); err != nil {
 		return err
 	}
@@ -116,7 +124,24 @@ func (s *Store) Put(ctx context.Context, name string, r io.Reader) (err error) {
 	if err := s.step("syncdir"); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return s.syncAbove(ctx, dir, false)
+}
+
+// create makes the temporary file and what directories it needs.
+func (s *Store) create(dir, temp string) (*os.File, error) {
+	if err := s.mounted(); err != nil {
+		return nil, err
+	}
+	if err := s.step("mkdir"); err != nil {
+		return nil, err
+	}
+	if err := makeDirs(dir); err != nil {
+		return nil, err
+	}
+	if err := s.step("create"); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 }
 
 func (s *Store) write(ctx context.Context, f *os.File, r io.Reader) error {
@@ -133,68 +158,6 @@ func (s *Store) write(ctx context.Context, f *os.File, r io.Reader) error {
 		return err
 	}
 	return context.Cause(ctx)
-}
-
-// publish gives a file its name without ever taking another file's place.
-func publish(temp, final string) error {
-	err := unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, final, unix.RENAME_NOREPLACE)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, syscall.EEXIST):
-		return storage.ErrExists
-	case errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ENOSYS), errors.Is(err, syscall.EOPNOTSUPP):
-		return publishLink(temp, final)
-	}
-	return &os.LinkError{Op: "rename", Old: temp, New: final, Err: err}
-}
-
-func publishLink(temp, final string) error {
-	err := os.Link(temp, final)
-	if !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	// NFS may repeat a request whose answer was lost, and then meets its own link.
-	a, err1 := os.Lstat(temp)
-	b, err2 := os.Lstat(final)
-	if err1 == nil && err2 == nil && os.SameFile(a, b) {
-		return nil
-	}
-	return storage.ErrExists
-}
-
-// makeDirs makes a directory and those above it, and fsyncs the parent of each one made.
-func makeDirs(dir string) error {
-	err := os.Mkdir(dir, dirMode)
-	switch {
-	case err == nil:
-		return syncDir(filepath.Dir(dir))
-	case errors.Is(err, fs.ErrExist):
-		if st, err := os.Stat(dir); err != nil || !st.IsDir() {
-			return errors.Join(fmt.Errorf("%s is not a directory", dir), err)
-		}
-		return nil
-	case errors.Is(err, fs.ErrNotExist) && filepath.Dir(dir) != dir:
-		if err := makeDirs(filepath.Dir(dir)); err != nil {
-			return err
-		}
-		return makeDirs(dir)
-	}
-	return err
-}
-
-// syncDir makes the names in a directory durable. Some network file systems refuse to
-// fsync a directory, since they do such changes at once; PostgreSQL passes over the same errors.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EBADF) {
-		err = nil
-	}
-	return errors.Join(err, d.Close())
 }
 
 // Open reads a file; see storage.Driver.
@@ -238,7 +201,7 @@ func (s *Store) open(name string) (*os.File, error) {
 func (s *Store) confirmAbsent(name string) error {
 	entries, err := os.ReadDir(filepath.Dir(s.path(name)))
 	if errors.Is(err, fs.ErrNotExist) {
-		return storage.ErrNotExist
+		return s.absent()
 	}
 	if err != nil {
 		return err
@@ -246,6 +209,14 @@ func (s *Store) confirmAbsent(name string) error {
 	base := filepath.Base(s.path(name))
 	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == base }) {
 		return nil
+	}
+	return s.absent()
+}
+
+// absent is ErrNotExist, unless what is missing is the share.
+func (s *Store) absent() error {
+	if err := s.mounted(); err != nil {
+		return err
 	}
 	return storage.ErrNotExist
 }
@@ -286,7 +257,10 @@ func (s *Store) list(ctx context.Context, dir string) ([]storage.Info, error) {
 	}
 	entries, err := os.ReadDir(s.path(dir))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, storage.ErrNotExist
+		return nil, s.absent()
+	}
+	if err == nil {
+		err = s.mounted() // what lies below the mount point is not what the share holds
 	}
 	if err != nil {
 		return nil, err
@@ -310,16 +284,19 @@ func (s *Store) list(ctx context.Context, dir string) ([]storage.Info, error) {
 }
 
 // Remove takes a file away; see storage.Driver.
-func (s *Store) Remove(_ context.Context, name string) error {
+func (s *Store) Remove(ctx context.Context, name string) error {
 	if err := storage.CheckName(name); err != nil {
 		return err
 	}
+	if err := s.mounted(); err != nil {
+		return s.fail("removing", name, err)
+	}
 	err := os.Remove(s.path(name))
 	if errors.Is(err, fs.ErrNotExist) {
-		err = storage.ErrNotExist
+		err = s.absent()
 	}
 	if err == nil {
-		err = syncDir(filepath.Dir(s.path(name)))
+		err = s.syncs.Sync(ctx, filepath.Dir(s.path(name)), syncDir)
 	}
 	if err != nil {
 		return s.fail("removing", name, err)
@@ -328,17 +305,17 @@ func (s *Store) Remove(_ context.Context, name string) error {
 }
 
 // Sync makes a file durable; see storage.Driver.
-func (s *Store) Sync(_ context.Context, name string) error {
+func (s *Store) Sync(ctx context.Context, name string) error {
 	f, err := s.open(name)
 	if err != nil {
 		return s.fail("syncing", name, err)
 	}
 	err = errors.Join(f.Sync(), f.Close())
-	for dir := filepath.Dir(s.path(name)); err == nil; dir = filepath.Dir(dir) {
-		err = syncDir(dir)
-		if dir == s.root {
-			break
-		}
+	if err == nil {
+		err = s.syncAbove(ctx, filepath.Dir(s.path(name)), true)
+	}
+	if err == nil {
+		err = s.mounted()
 	}
 	if err != nil {
 		return s.fail("syncing", name, err)

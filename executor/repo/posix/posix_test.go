@@ -4,14 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"pg_manage/executor/repo/repotest"
 	"pg_manage/executor/repo/storage"
@@ -53,52 +50,17 @@ func TestFailureAtEveryStep(t *testing.T) {
 	}
 }
 
-const crashRoot = "PG_MANAGE_TEST_CRASH_ROOT"
-
-// TestCrash is run by TestKillAtEveryStep in a process of its own.
-func TestCrash(t *testing.T) {
-	root, at, ok := strings.Cut(os.Getenv(crashRoot), "|")
-	if !ok {
-		return
-	}
-	s := open(t, root)
-	s.step = func(step string) error {
-		if step == at {
-			return syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		}
-		return nil
-	}
-	err := s.Put(t.Context(), "a/b", bytes.NewBufferString("text"))
-	t.Fatalf("still alive: %v", err)
+// TestKillChild is run by TestKillAtEveryStep in a process of its own.
+func TestKillChild(t *testing.T) {
+	repotest.KillChild(t, func(root string, step func(string) error) storage.Driver {
+		s := open(t, root)
+		s.step = step
+		return s
+	})
 }
 
 func TestKillAtEveryStep(t *testing.T) {
-	for _, at := range steps {
-		root := t.TempDir()
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestCrash$")
-		cmd.Env = append(os.Environ(), crashRoot+"="+root+"|"+at)
-		out, err := cmd.CombinedOutput()
-		var exit *exec.ExitError
-		if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-			t.Fatalf("%s: %v: %s", at, err, out)
-		}
-		checkAfter(t, root, at)
-		s := open(t, root)
-		err = s.Put(t.Context(), "a/b", bytes.NewBufferString("text"))
-		if at == "syncdir" {
-			if !errors.Is(err, storage.ErrExists) {
-				t.Errorf("%s: %v", at, err)
-			}
-			err = s.Sync(t.Context(), "a/b")
-		}
-		if err != nil {
-			t.Errorf("%s: again: %v", at, err)
-		}
-		if err := s.Sweep(t.Context(), "a", -time.Minute); err != nil {
-			t.Error(err)
-		}
-		leftovers(t, root, 0)
-	}
+	repotest.Kill(t, "TestKillChild", steps, func(t *testing.T, root string) storage.Driver { return open(t, root) })
 }
 
 func checkAfter(t *testing.T, root, at string) {
@@ -143,22 +105,8 @@ func TestLinkFallback(t *testing.T) {
 }
 
 func TestDiskFull(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Log("needs root to mount a small file system; /dev/full stands in")
-		if _, err := io.Copy(fullDevice(t), bytes.NewBufferString("x")); err == nil {
-			t.Fatal("/dev/full took a byte")
-		}
-		return
-	}
 	root := t.TempDir()
-	if err := syscall.Mount("tmpfs", root, "tmpfs", 0, "size=1m"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(root, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	tmpfs(t, root, "size=1m")
 	s := open(t, root)
 	err := s.Put(t.Context(), "a/b", bytes.NewReader(make([]byte, 4<<20)))
 	if !errors.Is(err, syscall.ENOSPC) {
@@ -169,16 +117,6 @@ func TestDiskFull(t *testing.T) {
 	if err := s.Put(t.Context(), "a/b", bytes.NewBufferString("text")); err != nil {
 		t.Errorf("after the failure: %v", err)
 	}
-}
-
-func fullDevice(t *testing.T) *os.File {
-	t.Helper()
-	f, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() }) //nolint:errcheck // nothing was written
-	return f
 }
 
 func TestMounts(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,10 +17,23 @@ import (
 	"pg_manage/executor/repo/storage"
 )
 
+// Options say what a driver is like.
+type Options struct {
+	// Flat is a target without directories, such as S3: there a name that ends within
+	// another is nothing special, and a directory that isn't there is an empty one.
+	Flat bool
+}
+
 // Run tests a driver over an empty target. open gives a new connection to it.
 func Run(t *testing.T, open func(t *testing.T) storage.Driver) {
 	t.Helper()
-	s := suite{open}
+	RunWith(t, Options{}, open)
+}
+
+// RunWith is Run for a driver that isn't like a file system.
+func RunWith(t *testing.T, o Options, open func(t *testing.T) storage.Driver) {
+	t.Helper()
+	s := suite{o, open}
 	t.Run("PutAndRead", s.putAndRead)
 	t.Run("NeverOverwrites", s.neverOverwrites)
 	t.Run("Absent", s.absent)
@@ -28,11 +42,18 @@ func Run(t *testing.T, open func(t *testing.T) storage.Driver) {
 	t.Run("Cancelled", s.cancelled)
 	t.Run("ListAndRemove", s.listAndRemove)
 	t.Run("Concurrent", s.concurrent)
-	t.Run("DirectoryInTheWay", s.inTheWay)
+	t.Run("OneWinner", s.oneWinner)
+	t.Run("LongNames", s.longNames)
+	t.Run("SyncOfAnothers", s.syncOfAnothers)
+	if !o.Flat {
+		t.Run("DirectoryInTheWay", s.inTheWay)
+	}
 	t.Run("Sweep", s.sweep)
+	t.Run("Leaks", s.leaks)
 }
 
 type suite struct {
+	o    Options
 	open func(t *testing.T) storage.Driver
 }
 
@@ -128,6 +149,9 @@ func (s suite) absent(t *testing.T) {
 			}
 		}
 	}
+	if s.o.Flat {
+		return
+	}
 	if _, err := d.List(ctx, "absent/none"); !errors.Is(err, storage.ErrNotExist) {
 		t.Errorf("List: %v", err)
 	}
@@ -135,7 +159,7 @@ func (s suite) absent(t *testing.T) {
 	_, err1 := d.Open(ctx, "absent/file/x")
 	_, err2 := d.Stat(ctx, "absent/file/x/y")
 	for _, err := range []error{err1, err2} {
-		if err == nil || errors.Is(err, storage.ErrNotExist) {
+		if !s.o.Flat && (err == nil || errors.Is(err, storage.ErrNotExist)) {
 			t.Errorf("below a file: %v", err)
 		}
 	}
@@ -147,7 +171,7 @@ func (s suite) absent(t *testing.T) {
 
 func (s suite) names(t *testing.T) {
 	ctx, d := s.driver(t)
-	for _, name := range []string{"", "/", "/etc/passwd", "..", "../x", "a/../b", "a//b", "a/", "./a", "a\x00b", "a\nb", storage.TempName("a", "b")} {
+	for _, name := range []string{"", "/", "/etc/passwd", "..", "../x", "a/../b", "a//b", "a/", "./a", "a\x00b", "a\nb", "a/..", "a/../../b", "\x7f", strings.Repeat("x", 201), storage.TempName("a", "b")} {
 		err := d.Put(ctx, name, bytes.NewBufferString("x"))
 		if err == nil || errors.Is(err, storage.ErrExists) {
 			t.Errorf("Put of %q: %v", name, err)
@@ -281,7 +305,7 @@ func (s suite) sweep(t *testing.T) {
 		t.Error(err)
 	}
 	onlyWhole(ctx, t, d, "sweep", 1)
-	if err := d.Sweep(ctx, "sweepnone", 0); !errors.Is(err, storage.ErrNotExist) {
+	if err := d.Sweep(ctx, "sweepnone", 0); !s.o.Flat && !errors.Is(err, storage.ErrNotExist) {
 		t.Errorf("a directory that isn't there: %v", err)
 	}
 }

@@ -9,5 +9,10 @@
 // it: making a link changes the inode, and ext4, XFS and Btrfs write the name with the
 // inode when they fsync it, together with directories made before. On other file
 // systems that is not promised; so where the login has a shell, sync(1) is run on the
-// directory as well.
+// directory as well, and on those above when they may be new: by one shell that lives
+// as long as the connection and that all writers share.
+//
+// Requests that do not depend on each other are under way at once, blocks of a file 64
+// at a time, and several operations spread over up to four sessions of the connection:
+// a session holds 2 MiB on its way, which bounds it to 40 MB/s at 50 ms.
 package sftp

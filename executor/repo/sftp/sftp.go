@@ -3,12 +3,10 @@ package sftp
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/pkg/sftp"
 
+	"pg_manage/executor/repo/dirsync"
 	"pg_manage/executor/repo/storage"
 )
 
@@ -30,23 +29,35 @@ const (
 type Options struct {
 	Label string // how messages call the target
 	Root  string // absolute, or relative to the login directory
-	// SyncDir fsyncs a directory on the server by other means than SFTP, where the login
-	// can; nil when it can't. ErrNoShell means that it never can.
-	SyncDir func(ctx context.Context, dir string) error
+	// Session opens a further SFTP session on the same connection. When several operations
+	// are under way the store opens up to three: each has a process of its own on the
+	// server, and a window of its own, which bounds what a long line can hold. nil: one session for all.
+	Session func(ctx context.Context) (io.ReadWriteCloser, error)
+	// Run runs a command on the server until it ends, and gives ErrNoShell when the login
+	// cannot run it or it ended with a status other than 0. With it directories are fsynced,
+	// which SFTP cannot. nil: the login runs no commands.
+	Run func(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) error
 	// Close ends the connection below.
 	Close func() error
 }
 
-// ErrNoShell is what Options.SyncDir gives when the login runs no commands.
+// ErrNoShell is what Options.Run gives when the login runs no commands.
 var ErrNoShell = errors.New("the login runs no commands")
 
 // Store is a directory on an SFTP server that holds a backup target.
 type Store struct {
-	o      Options
-	client *sftp.Client
+	o     Options
+	shell *shell // nil: no directory can be fsynced
+	syncs dirsync.Group
 
-	mu      sync.Mutex
-	noShell bool
+	background sync.WaitGroup // what an operation left to be done after it
+	step       func(name string) error
+
+	mu       sync.Mutex
+	sessions []*session
+	opening  bool            // a further session is being opened
+	full     bool            // the server gives no more
+	durable  map[string]bool // directories whose own names, and those above, are durable
 }
 
 var _ storage.Driver = (*Store)(nil)
@@ -54,6 +65,7 @@ var _ storage.Driver = (*Store)(nil)
 // New gives the store that an SFTP session reaches. rw carries the session, such as
 // an SSH channel with the subsystem "sftp"; ending ctx while New runs breaks it off.
 func New(ctx context.Context, rw io.ReadWriteCloser, o Options) (*Store, error) {
+	s := &Store{o: o, step: func(string) error { return nil }, durable: make(map[string]bool)}
 	stop := context.AfterFunc(ctx, func() {
 		if o.Close != nil {
 			o.Close() //nolint:errcheck // the session is given up
@@ -61,7 +73,7 @@ func New(ctx context.Context, rw io.ReadWriteCloser, o Options) (*Store, error) 
 		rw.Close() //nolint:errcheck // the session is given up
 	})
 	defer stop()
-	client, err := sftp.NewClientPipe(rw, rw, sftp.UseConcurrentWrites(true))
+	first, err := newSession(rw)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
@@ -69,172 +81,53 @@ func New(ctx context.Context, rw io.ReadWriteCloser, o Options) (*Store, error) 
 		return nil, fmt.Errorf("%s: starting SFTP: %w", o.Label, err)
 	}
 	for _, ext := range []string{"fsync@openssh.com", "hardlink@openssh.com"} {
-		if _, ok := client.HasExtension(ext); !ok {
+		if _, ok := first.client.HasExtension(ext); !ok {
 			return nil, errors.Join(
 				fmt.Errorf("%s: its SFTP server has no %s, without which files cannot be stored durably and without overwriting: use OpenSSH's server there", o.Label, ext),
-				client.Close())
+				first.client.Close())
 		}
 	}
-	return &Store{o: o, client: client}, nil
+	s.sessions = []*session{first}
+	if o.Run != nil {
+		s.shell = newShell(o.Run)
+	}
+	return s, nil
 }
 
 func (s *Store) String() string { return s.o.Label }
 
-// Close ends the session and the connection.
+// Close ends the sessions and the connection.
 func (s *Store) Close() error {
-	err := s.client.Close()
-	if s.o.Close != nil {
-		err = errors.Join(err, s.o.Close())
+	if s.shell != nil {
+		s.shell.close()
 	}
-	return err
-}
-
-// abandon ends the connection first: ending the session waits for the server's last
-// word, which never comes from a server that hangs.
-func (s *Store) abandon() {
-	if s.o.Close != nil {
-		s.o.Close() //nolint:errcheck // the session is given up
+	s.mu.Lock()
+	s.full = true
+	sessions := s.sessions
+	s.mu.Unlock()
+	var errs []error
+	for _, ses := range sessions {
+		if err := ses.client.Close(); err != nil && !ses.lost() {
+			errs = append(errs, err)
+		}
 	}
-	s.client.Close() //nolint:errcheck // the session is given up
+	if s.o.Close != nil {
+		errs = append(errs, s.o.Close())
+	}
+	s.background.Wait()
+	return errors.Join(errs...)
 }
 
 func (s *Store) path(name string) string { return path.Join(s.o.Root, name) }
 
-// do runs one operation; when ctx ends first, the session is given up, since SFTP
-// requests can't be taken back.
-func (s *Store) do(ctx context.Context, op, name string, f func() error) error {
-	if ctx.Err() != nil {
-		return fmt.Errorf("%s: %s %s: %w", s.o.Label, op, name, context.Cause(ctx))
-	}
-	stop := context.AfterFunc(ctx, s.abandon)
-	err := f()
-	if !stop() && err != nil {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %s %s: %w", s.o.Label, op, name, err)
-	}
-	return nil
-}
-
-// Put stores a file; see storage.Driver.
-func (s *Store) Put(ctx context.Context, name string, r io.Reader) error {
-	if err := storage.CheckName(name); err != nil {
-		return err
-	}
-	return s.do(ctx, "storing", name, func() error { return s.put(ctx, name, r) })
-}
-
-func (s *Store) put(ctx context.Context, name string, r io.Reader) (err error) {
-	final := s.path(name)
-	dir := path.Dir(final)
-	temp := path.Join(dir, storage.TempName(path.Base(final), rand.Text()))
-	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
-	f, err := s.client.OpenFile(temp, flags)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := s.makeDirs(dir); err != nil {
-			return err
-		}
-		f, err = s.client.OpenFile(temp, flags)
-	}
-	if err != nil {
-		return fmt.Errorf("making a file: %w", err)
-	}
-	defer func() {
-		if rerr := s.client.Remove(temp); rerr != nil && err == nil {
-			err = fmt.Errorf("removing the temporary name: %w", rerr)
-		}
-	}()
-	if err := s.write(ctx, f, r); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if err := s.client.Link(temp, final); err != nil {
-		// The server says "failure" whatever the reason: look.
-		if _, serr := s.client.Lstat(final); serr == nil {
-			err = storage.ErrExists
-		} else {
-			err = fmt.Errorf("linking: %w (the file system there must know hard links)", err)
-		}
-		return errors.Join(err, f.Close())
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("fsync after linking: %w", err)
-	}
-	return s.syncDir(ctx, dir)
-}
-
-func (s *Store) write(ctx context.Context, f *sftp.File, r io.Reader) error {
-	if err := f.Chmod(fileMode); err != nil {
-		return fmt.Errorf("chmod: %w", err)
-	}
-	n, err := f.ReadFrom(storage.ContextReader(ctx, r))
-	if err != nil {
-		return fmt.Errorf("writing: %w", err)
-	}
-	st, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("writing: %w", err)
-	}
-	if st.Size() != n {
-		return fmt.Errorf("writing: %d bytes were sent and %d are there", n, st.Size())
-	}
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("fsync: %w", err)
-	}
-	return nil
-}
-
-func (s *Store) syncDir(ctx context.Context, dir string) error {
-	s.mu.Lock()
-	skip := s.noShell || s.o.SyncDir == nil
-	s.mu.Unlock()
-	if skip {
-		return nil
-	}
-	err := s.o.SyncDir(ctx, dir)
-	if errors.Is(err, ErrNoShell) {
-		s.mu.Lock()
-		s.noShell = true
-		s.mu.Unlock()
-		return nil
-	}
-	return err
-}
-
-func (s *Store) makeDirs(dir string) error {
-	st, err := s.client.Stat(dir)
-	if err == nil {
-		if !st.IsDir() {
-			return fmt.Errorf("%s is not a directory", dir)
-		}
-		return nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) || path.Dir(dir) == dir {
-		return fmt.Errorf("%s: %w", dir, err)
-	}
-	if err := s.makeDirs(path.Dir(dir)); err != nil {
-		return err
-	}
-	if err := s.client.Mkdir(dir); err != nil {
-		if st, serr := s.client.Stat(dir); serr == nil && st.IsDir() { // another writer was faster
-			return nil
-		}
-		return fmt.Errorf("making the directory %s: %w", dir, err)
-	}
-	if err := s.client.Chmod(dir, dirMode); err != nil {
-		return fmt.Errorf("chmod %s: %w", dir, err)
-	}
-	return nil
-}
-
 // absent turns "no such file" into ErrNotExist once it is sure: OpenSSH's server says
 // the same when a directory of the path is none.
-func (s *Store) absent(name string, err error) error {
+func (s *Store) absent(c *sftp.Client, name string, err error) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	for dir := path.Dir(s.path(name)); ; dir = path.Dir(dir) {
-		st, err := s.client.Stat(dir)
+		st, err := c.Stat(dir)
 		switch {
 		case err == nil && !st.IsDir():
 			return fmt.Errorf("%s is not a directory", dir)
@@ -246,72 +139,16 @@ func (s *Store) absent(name string, err error) error {
 	}
 }
 
-// Open reads a file; see storage.Driver.
-func (s *Store) Open(ctx context.Context, name string) (io.ReadCloser, error) {
-	if err := storage.CheckName(name); err != nil {
-		return nil, err
-	}
-	var f *sftp.File
-	err := s.do(ctx, "reading", name, func() (err error) {
-		if f, err = s.client.Open(s.path(name)); err != nil {
-			return s.absent(name, err)
-		}
-		st, err := f.Stat()
-		if err == nil && !st.Mode().IsRegular() {
-			err = errors.New("it is not a regular file")
-		}
-		if err != nil {
-			return errors.Join(err, f.Close())
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return s.reader(ctx, name, f), nil
-}
-
-// reader reads ahead: WriteTo keeps many requests under way, Read just one.
-func (s *Store) reader(ctx context.Context, name string, f *sftp.File) io.ReadCloser {
-	pr, pw := io.Pipe()
-	stop := context.AfterFunc(ctx, s.abandon)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_, err := f.WriteTo(pw)
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		if err != nil {
-			err = fmt.Errorf("%s: reading %s: %w", s.o.Label, name, err)
-		}
-		pw.CloseWithError(err)
-	}()
-	return &reader{PipeReader: pr, close: func() error {
-		err := pr.Close()
-		<-done
-		stop()
-		return errors.Join(err, f.Close())
-	}}
-}
-
-type reader struct {
-	*io.PipeReader
-	close func() error
-}
-
-func (r *reader) Close() error { return r.close() }
-
 // Stat describes a file; see storage.Driver.
 func (s *Store) Stat(ctx context.Context, name string) (storage.Info, error) {
 	if err := storage.CheckName(name); err != nil {
 		return storage.Info{}, err
 	}
 	var i storage.Info
-	err := s.do(ctx, "looking at", name, func() error {
-		st, err := s.client.Stat(s.path(name))
+	err := s.do(ctx, "looking at", name, func(c *sftp.Client) error {
+		st, err := c.Stat(s.path(name))
 		if err != nil {
-			return s.absent(name, err)
+			return s.absent(c, name, err)
 		}
 		i = info(st)
 		return nil
@@ -334,10 +171,10 @@ func (s *Store) list(ctx context.Context, dir string) ([]storage.Info, error) {
 		return nil, err
 	}
 	var all []storage.Info
-	err := s.do(ctx, "listing", dir, func() error {
-		entries, err := s.client.ReadDirContext(ctx, s.path(dir))
+	err := s.do(ctx, "listing", dir, func(c *sftp.Client) error {
+		entries, err := c.ReadDirContext(ctx, s.path(dir))
 		if err != nil {
-			return s.absent(strings.TrimPrefix(dir+"/x", "/"), err)
+			return s.absent(c, strings.TrimPrefix(dir+"/x", "/"), err)
 		}
 		for _, e := range entries {
 			all = append(all, info(e))
@@ -353,9 +190,9 @@ func (s *Store) Remove(ctx context.Context, name string) error {
 	if err := storage.CheckName(name); err != nil {
 		return err
 	}
-	return s.do(ctx, "removing", name, func() error {
-		if err := s.client.Remove(s.path(name)); err != nil {
-			return s.absent(name, err)
+	return s.do(ctx, "removing", name, func(c *sftp.Client) error {
+		if err := c.Remove(s.path(name)); err != nil {
+			return s.absent(c, name, err)
 		}
 		return s.syncDir(ctx, path.Dir(s.path(name)))
 	})
@@ -366,15 +203,15 @@ func (s *Store) Sync(ctx context.Context, name string) error {
 	if err := storage.CheckName(name); err != nil {
 		return err
 	}
-	return s.do(ctx, "syncing", name, func() error {
-		f, err := s.client.Open(s.path(name))
+	return s.do(ctx, "syncing", name, func(c *sftp.Client) error {
+		f, err := c.Open(s.path(name))
 		if err != nil {
-			return s.absent(name, err)
+			return s.absent(c, name, err)
 		}
-		if err := errors.Join(f.Sync(), f.Close()); err != nil {
-			return err
-		}
-		return s.syncDir(ctx, path.Dir(s.path(name)))
+		return parallel(
+			func() error { return errors.Join(f.Sync(), f.Close()) },
+			func() error { return s.syncAbove(ctx, path.Dir(s.path(name)), true) },
+		)
 	})
 }
 
@@ -384,10 +221,10 @@ func (s *Store) Sweep(ctx context.Context, dir string, age time.Duration) error 
 	if err != nil {
 		return err
 	}
-	return s.do(ctx, "sweeping", dir, func() error {
+	return s.do(ctx, "sweeping", dir, func(c *sftp.Client) error {
 		for _, i := range all {
 			if storage.IsTemp(i.Name) && !i.Dir && time.Since(i.ModTime) > age {
-				if err := s.client.Remove(path.Join(s.path(dir), i.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				if err := c.Remove(path.Join(s.path(dir), i.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 					return err
 				}
 			}

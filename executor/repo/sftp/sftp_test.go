@@ -18,15 +18,15 @@ import (
 	"pg_manage/executor/repo/storage"
 )
 
-// session is OpenSSH's own SFTP server at the other end of two pipes, as sshd starts it.
-type session struct {
+// pipes is OpenSSH's own SFTP server at the other end of two pipes, as sshd starts it.
+type pipes struct {
 	io.Reader
 	io.WriteCloser
 	cmd  *exec.Cmd
 	left *atomic.Int64 // bytes that may still be sent before the cable is cut; negative: no limit
 }
 
-func (s session) Write(b []byte) (int, error) {
+func (s pipes) Write(b []byte) (int, error) {
 	if left := s.left.Load(); left >= 0 && s.left.Add(-int64(len(b))) < 0 {
 		s.left.Store(0)
 		return 0, errors.Join(io.ErrClosedPipe, s.Close())
@@ -34,13 +34,18 @@ func (s session) Write(b []byte) (int, error) {
 	return s.WriteCloser.Write(b)
 }
 
-func (s session) Close() error { return s.WriteCloser.Close() }
+func (s pipes) Close() error { return s.WriteCloser.Close() }
 
 const server = "/usr/lib/openssh/sftp-server"
 
-func dial(t *testing.T, limit int64) session {
+func dial(t *testing.T, limit int64) pipes {
 	t.Helper()
-	cmd := exec.Command(server)
+	return start(t, exec.Command(server), limit, nil)
+}
+
+func start(t *testing.T, cmd *exec.Cmd, limit int64, attr *syscall.SysProcAttr) pipes {
+	t.Helper()
+	cmd.SysProcAttr = attr
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +68,7 @@ func dial(t *testing.T, limit int64) session {
 	})
 	left := new(atomic.Int64)
 	left.Store(limit)
-	return session{pr, in, cmd, left}
+	return pipes{pr, in, cmd, left}
 }
 
 func open(t *testing.T, root string, limit int64) (*Store, error) {
@@ -169,38 +174,8 @@ func TestMissingExtension(t *testing.T) {
 	go func() { pw.CloseWithError(errors.Join(io.EOF, cmd.Wait())) }()
 	left := new(atomic.Int64)
 	left.Store(-1)
-	_, err = New(t.Context(), session{pr, in, cmd, left}, Options{Label: "ssh://test"})
+	_, err = New(t.Context(), pipes{pr, in, cmd, left}, Options{Label: "ssh://test"})
 	if err == nil || !strings.Contains(err.Error(), "fsync@openssh.com") {
 		t.Errorf("got %v (%s)", err, out.String())
-	}
-}
-
-func TestSyncDir(t *testing.T) {
-	root := t.TempDir()
-	var calls []string
-	answer := error(nil)
-	s, err := New(t.Context(), dial(t, -1), Options{Label: "x", Root: root, SyncDir: func(_ context.Context, dir string) error {
-		calls = append(calls, dir)
-		return answer
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	put := func(name string) error { return s.Put(t.Context(), name, bytes.NewBufferString("x")) }
-	if err := put("d/1"); err != nil || len(calls) != 1 || calls[0] != filepath.Join(root, "d") {
-		t.Fatal(calls, err)
-	}
-	answer = errors.New("disk broken")
-	if err := put("d/2"); !errors.Is(err, answer) {
-		t.Errorf("got %v", err)
-	}
-	answer = ErrNoShell
-	for _, n := range []string{"d/3", "d/4"} {
-		if err := put(n); err != nil {
-			t.Error(err)
-		}
-	}
-	if len(calls) != 3 {
-		t.Errorf("a login without a shell was asked again: %v", calls)
 	}
 }

@@ -21,6 +21,13 @@ var (
 	ErrExists = errors.New("exists already")
 )
 
+// ErrLost is in the error of every operation of a driver whose connection to the target
+// broke, of those that were under way and of all later ones, which fail at once. What
+// became of the operation is not known, as with any other error. The driver does not
+// connect again: close it and open another. Drivers that keep no connection (a
+// directory; S3, where each request stands for itself) never give it.
+var ErrLost = errors.New("the connection to the target is lost")
+
 // Driver keeps files at a backup target under relative names with slashes, such as
 // "main/0000000100000000/000000010000000000000001.zst". Its methods may be called
 // by several goroutines at once. Deadlines come with the context.

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"strconv"
 	"syscall"
+	"time"
 
 	"pg_manage/testdata/lab"
 )
@@ -24,7 +25,7 @@ const usage = `Usage: lab COMMAND (as root)
   trust FROM USER TO USER  let a user of one node log in to another
   cut NAME, join NAME      unplug and plug the node's cable
   kill NAME                power the node off
-  delay NAME MS            let packets to the node wait, 0 ends it
+  delay NAME MS            let round trips to the node take longer, 0 ends it
   down                     end all nodes and remove their disks
 `
 
@@ -69,6 +70,15 @@ func dispatch(ctx context.Context, args []string) error {
 			return errUsage
 		}
 		return up(ctx, args)
+	case "carry": // started by Node.Delay
+		if len(args) != 1 {
+			return errUsage
+		}
+		d, err := time.ParseDuration(args[0])
+		if err != nil {
+			return errUsage
+		}
+		return lab.CarryInherited(d)
 	}
 	l, err := lab.Open()
 	if err != nil {

@@ -1,0 +1,270 @@
+package wal
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"pg_manage/executor/repo"
+	"pg_manage/executor/repo/codec"
+	"pg_manage/executor/repo/posix"
+	"pg_manage/executor/repo/storage"
+	"pg_manage/schema/postgres"
+)
+
+// queue holds what a target that is not required has still to get: files in the very
+// form that they will have there, in a directory beside the configuration. They do not
+// lie in pg_wal, which PostgreSQL uses again as soon as the required targets have a file.
+type queue struct {
+	target repo.Target
+	dir    string
+	store  *posix.Store
+	more   chan struct{} // has a value when something was added
+}
+
+func (c *Config) openQueue(t repo.Target) (*queue, error) {
+	dir := c.beside("queue", t.Name)
+	store, err := posix.New("the queue for target "+t.Name, "file", dir)
+	if err != nil {
+		return nil, err
+	}
+	return &queue{target: t, dir: dir, store: store, more: make(chan struct{}, 1)}, nil
+}
+
+// files lists what waits, .history files first and then by name.
+func (q *queue) files(ctx context.Context) (names []string, bytes int64, err error) {
+	top, err := q.store.List(ctx, "")
+	if errors.Is(err, storage.ErrNotExist) {
+		return nil, 0, nil // nothing ever waited
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	var segments []string
+	for _, i := range top {
+		if !i.Dir {
+			names = append(names, i.Name)
+			bytes += i.Size
+			continue
+		}
+		in, err := q.store.List(ctx, i.Name)
+		if err != nil && !errors.Is(err, storage.ErrNotExist) {
+			return nil, 0, err
+		}
+		for _, j := range in {
+			segments = append(segments, i.Name+"/"+j.Name)
+			bytes += j.Size
+		}
+	}
+	return append(names, segments...), bytes, nil
+}
+
+// full says whether a file would exceed the target's declared limit. One that waits
+// already does not.
+func (q *queue) full(ctx context.Context, forms *forms, src *source) bool {
+	if q.target.QueueLimit == 0 {
+		return false
+	}
+	if _, err := q.store.Stat(ctx, queueName(forms.of(src.f), src.f)); err == nil {
+		return false
+	}
+	_, waiting, err := q.files(ctx)
+	return err == nil && waiting+src.size > q.target.QueueLimit
+}
+
+// queueName is where a file waits, in the form of a codec.
+func queueName(c *codec.Codec, f postgres.WALFile) string {
+	return strings.TrimPrefix(folder("", f)+"/"+f.Name+c.Extension(), "/")
+}
+
+// add makes a file durable in the queue.
+func (q *queue) add(ctx context.Context, forms *forms, src *source) error {
+	if err := os.MkdirAll(q.dir, 0o700); err != nil {
+		return err
+	}
+	c := forms.of(src.f)
+	r, err := src.encoded(c)
+	if err != nil {
+		return err
+	}
+	defer r.Close() //nolint:errcheck // a pipe's reading end
+	name := queueName(c, src.f)
+	err = q.store.Put(ctx, name, r)
+	if errors.Is(err, storage.ErrExists) {
+		err = q.confirm(ctx, c, name, src)
+	}
+	if err == nil {
+		select {
+		case q.more <- struct{}{}:
+		default:
+		}
+	}
+	return err
+}
+
+// confirm makes sure that what waits under a name is the source's content, and durable.
+func (q *queue) confirm(ctx context.Context, c *codec.Codec, name string, src *source) error {
+	theirs, err := digest(ctx, q.store, name, c)
+	if errors.Is(err, storage.ErrNotExist) { // it was sent this moment
+		return fmt.Errorf("%s: %s went away while it was looked at: try again", q.store, name)
+	}
+	if err != nil {
+		return err
+	}
+	mine, err := src.hash()
+	if err != nil {
+		return err
+	}
+	if mine != theirs {
+		return refuse("%s: %s waits there already with OTHER content: two instances archive into one place, or a copy was promoted; once that file is moved away, this one takes its place", q.store, name)
+	}
+	return q.store.Sync(ctx, name)
+}
+
+// sweep removes what writers that died have left.
+func (q *queue) sweep(ctx context.Context) {
+	top, err := q.store.List(ctx, "")
+	if err != nil {
+		return // none, or what follows meets it too
+	}
+	_ = q.store.Sweep(ctx, "", leftoverAge)
+	for _, i := range top {
+		if i.Dir {
+			_ = q.store.Sweep(ctx, i.Name, leftoverAge)
+		}
+	}
+}
+
+// Drain sends what waits for a target that is not required, or was not, oldest first, until
+// nothing waits or a target does not take it. It gives the number of files sent.
+func (in *Instance) Drain(ctx context.Context, target string) (sent int, err error) {
+	q := in.queues[target]
+	if q == nil {
+		return 0, fmt.Errorf("target %q has no queue", target)
+	}
+	system, err := in.Config.systemIdentifier()
+	if err != nil {
+		return 0, err
+	}
+	q.sweep(ctx)
+	for {
+		names, _, err := q.files(ctx)
+		if err != nil || len(names) == 0 {
+			return sent, err
+		}
+		for _, name := range names {
+			err := in.links.use(ctx, q.target, func(s *site) error { return s.forward(ctx, q, name, system) })
+			if err != nil {
+				return sent, err
+			}
+			err = q.store.Remove(ctx, name)
+			if errors.Is(err, storage.ErrNotExist) {
+				continue // an archiver that ends, or our successor, was faster
+			}
+			if err != nil {
+				return sent, err
+			}
+			sent++
+		}
+	}
+}
+
+// Queued says when something was added to a target's queue.
+func (in *Instance) Queued(target string) <-chan struct{} {
+	if q := in.queues[target]; q != nil {
+		return q.more
+	}
+	return nil
+}
+
+// forward stores a file of the queue at the target, as it is.
+func (s *site) forward(ctx context.Context, q *queue, name string, system uint64) error {
+	plain, _ := codec.Split(name[strings.LastIndexByte(name, '/')+1:])
+	f, err := postgres.ClassifyWALName(plain)
+	if err != nil {
+		return refuse("%s: %s does not belong there: %w", q.store, name, err)
+	}
+	r, err := q.store.Open(ctx, name)
+	if errors.Is(err, storage.ErrNotExist) {
+		return nil // somebody else has sent it
+	}
+	if err != nil {
+		return err
+	}
+	final := s.dir() + "/" + name
+	err = s.put(ctx, final, r, func(ctx context.Context) error {
+		if _, err := s.verify(ctx, system); err != nil {
+			return err
+		}
+		other, err := s.besides(ctx, f, final)
+		if err == nil && other != "" {
+			return &storedAs{other}
+		}
+		return err
+	})
+	var as *storedAs
+	switch {
+	case errors.As(err, &as):
+		final = as.name
+	case !errors.Is(err, storage.ErrExists):
+		return err
+	}
+	return s.compareQueued(ctx, q, name, final)
+}
+
+// compareQueued makes sure that the target has the content of a queued file already.
+func (s *site) compareQueued(ctx context.Context, q *queue, name, final string) error {
+	mine, err := digest(ctx, q.store, name, s.forms.segment)
+	if err != nil {
+		return err
+	}
+	theirs, err := digest(ctx, s.d, final, s.forms.segment)
+	if err != nil {
+		return err
+	}
+	if mine != theirs {
+		return refuse("%s: %s is archived already with OTHER content than %s has in the queue: what is stored stays untouched", s.d, final, name)
+	}
+	return s.d.Sync(ctx, final)
+}
+
+// digest is the SHA-256 of a stored file's plain content; any codec of the target reads it.
+func digest(ctx context.Context, d storage.Driver, name string, c *codec.Codec) (sum [32]byte, err error) {
+	raw, err := d.Open(ctx, name)
+	if err != nil {
+		return sum, err
+	}
+	defer raw.Close() //nolint:errcheck // read only
+	_, ext := codec.Split(name)
+	if codec.Encrypted(ext) {
+		sum, ok, err := codec.StoredSum(raw)
+		if err == nil && !ok {
+			err = fmt.Errorf("%s: %s bears no checksum", d, name)
+		}
+		return sum, err
+	}
+	plain, err := c.Reader(raw, ext)
+	if err != nil {
+		return sum, err
+	}
+	h := sha256.New()
+	_, err = io.Copy(h, plain)
+	if err := errors.Join(err, plain.Close()); err != nil {
+		return sum, fmt.Errorf("%s: %s: %w", d, name, err)
+	}
+	return [32]byte(h.Sum(nil)), nil
+}
+
+// Waiting says whether anything is in the queues.
+func (in *Instance) Waiting() bool {
+	for _, q := range in.queues {
+		if names, _, err := q.files(context.Background()); err != nil || len(names) > 0 {
+			return true
+		}
+	}
+	return false
+}

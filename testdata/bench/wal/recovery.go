@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"log"
+	"time"
+)
+
+// recovery measures how long an instance from before the backlog takes from its start
+// until it has replayed the archive and accepts connections. The archives are in the page
+// cache for all.
+func (s *site) recovery() error {
+	cs := []*contender{s.oursLocal(), s.pgBackRestLocal(), s.copiedAndSynced()}
+	for _, c := range cs {
+		if !s.archived[c.name] {
+			if _, err := s.drain(c, nil); err != nil {
+				return err
+			}
+		}
+	}
+	took := make([][]time.Duration, len(cs))
+	for run := range s.runs {
+		for i := range cs {
+			k := (run + i) % len(cs)
+			d, err := s.recover(cs[k])
+			if err != nil {
+				return fmt.Errorf("%s: %w", cs[k].name, err)
+			}
+			log.Printf("%-18s %s", cs[k].name, seconds(d))
+			took[k] = append(took[k], d)
+		}
+	}
+	mine, other, plain := median(took[0]), median(took[1]), median(took[2])
+	figures := fmt.Sprintf("pg_manage %s (%s), pgBackRest async %s (%s), cp %s (%s); %s of pg_manage",
+		seconds(mine), spread(took[0]), seconds(other), spread(took[1]), seconds(plain), spread(took[2]), s.rate(mine))
+	s.report.row("e  recovery: pgBackRest async get / pg_manage", ">= 1.3x", times(other, mine), figures)
+	s.report.row("e  recovery: pg_manage / cp", "<= 1.15x", times(mine, plain), "as above")
+	return nil
+}
+
+func (s *site) recover(c *contender) (time.Duration, error) {
+	if err := s.copyData(baseDir); err != nil {
+		return 0, err
+	}
+	if c.forget != nil {
+		if err := c.forget(); err != nil {
+			return 0, err
+		}
+	}
+	if err := s.configure("archive_mode = off\nrestore_command = " + quoted(c.restore) + "\n"); err != nil {
+		return 0, err
+	}
+	if err := s.writeFile(dataDir+"/recovery.signal", ""); err != nil {
+		return 0, err
+	}
+	if err := s.settle(); err != nil {
+		return 0, err
+	}
+	started, ready, err := s.start(30 * time.Minute)
+	if err != nil {
+		return 0, err
+	}
+	facts, err := s.sql(factsQuery)
+	if err != nil {
+		return 0, err
+	}
+	if facts != s.facts {
+		return 0, fmt.Errorf("recovery ended short: %s instead of %s", facts, s.facts)
+	}
+	if err := s.stop(); err != nil {
+		return 0, err
+	}
+	return ready.Sub(started), c.ended()
+}
