@@ -13,7 +13,49 @@ import (
 	"pg_manage/executor/remote"
 	"pg_manage/executor/wal"
 	"pg_manage/planner"
+	"pg_manage/schema"
 )
+
+// TestSeveralArchives: what is archived arrives at all targets; one that nothing waits
+// for may be out of reach, is told of, and gets what it missed.
+func TestSeveralArchives(t *testing.T) {
+	w := newWorld(t, "n1", "n2")
+	w.build()
+	w.declare("archive { target = \"nas\" }\narchive {\n target = \"offsite\"\n required = false\n}", "n1", "n2")
+	attic := w.cfg.Clusters[0].Archives[1].Target
+	attic.URL = schema.URL{Scheme: "file", Path: w.dir + "/attic"}
+	for dir, mode := range map[string]os.FileMode{"/nas": 0o700, "/attic": 0} {
+		if err := os.Mkdir(w.dir+dir, mode); err != nil {
+			t.Fatal(err)
+		}
+		w.own(w.dir + dir)
+	}
+	w.apply() // the attic cannot be looked into
+	if p := w.plan(); len(p.Steps) != 0 || p.HasErrors() || len(p.Findings) != 1 || !strings.Contains(p.Findings[0].Summary, "n1 cannot reach the archive at file://"+w.dir+"/attic") {
+		t.Errorf("%+v %+v", p.Steps, p.Findings)
+	}
+	if err := os.Chmod(w.dir+"/attic", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.apply()
+	w.eventually("nothing left to do", func() bool { p := w.plan(); return p.Empty() && len(p.Findings) == 0 })
+	stored := func(dir string) []string {
+		files, err := filepath.Glob(w.dir + "/" + dir + "/*/" + w.name + "/*/*.zst")
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := make([]string, len(files))
+		for i, f := range files {
+			names[i] = filepath.Base(f)
+		}
+		return names
+	}
+	w.eventually("all of it in the attic", func() bool { return len(stored("nas")) > 0 && slices.Equal(stored("nas"), stored("attic")) })
+	f := w.observe(t.Context(), w.name, "n1")
+	if q := f.Archiving.Queue("offsite"); q == nil || q.Segments != 0 || q.Error != "" {
+		t.Errorf("%+v", f.Archiving)
+	}
+}
 
 // hookHost is a host on which our program answers as the test says.
 type hookHost struct {

@@ -255,7 +255,7 @@ func (s *site) interfere(kind string, do func(*exec.Cmd)) result {
 	for lines.Scan() {
 		fmt.Fprintln(&stdout, lines.Text())
 		var p progress
-		if json.Unmarshal(lines.Bytes(), &p) == nil && p.Type == "step_started" && strings.HasSuffix(p.Step, "/"+kind) && !done {
+		if json.Unmarshal(lines.Bytes(), &p) == nil && p.Type == "step_started" && strings.Contains(p.Step+"/", "/"+kind+"/") && !done {
 			done = true
 			do(cmd)
 		}
