@@ -143,7 +143,7 @@ func (b *builder) archiveCheck() {
 }
 
 // queues tells of WAL that did not get to a target: what waits because a target that is
-// not required fails, and what was dropped, when it was not required.
+// not required fails, and what was dropped.
 func (b *builder) queues(n *schema.Node) {
 	f := b.node(n)
 	for _, a := range ArchiveOrder(b.c) {

@@ -19,10 +19,6 @@ func (l *loader) archives(blocks []*block, c *Cluster) {
 			QueueLimit: l.size(b, "queue_limit", minQueueLimit, "WAL beyond it is dropped, and with it recovery at this target: "),
 			Range:      rangeOf(b.def),
 		}
-		if b.has("queue_limit") && a.Required && !b.bad["required"] {
-			b.wrong("queue_limit", `"queue_limit" is for archives that are not required`,
-				"WAL for a required archive is never dropped: it waits on the node. Remove the argument, or write required = false.")
-		}
 		l.distinctArchive(b, a, c, blocks)
 		c.Archives = append(c.Archives, a)
 	}

@@ -96,7 +96,7 @@ func (p *probe) runScript(ctx context.Context, opts Options) (*sections, error) 
 			clean(p.n.DataDir), clean(p.n.ConfigDir), clean(p.n.BinDir), declaredSocket(p.n),
 			schema.DefaultPaths("debian", v).DataDir, schema.DefaultPaths("rhel", v).DataDir,
 			flag(p.loginIsOwner() && p.h.LoginUser() != "root"), flag(!p.loginIsOwner()),
-			flag(p.c.Archived() && (opts.Archiver || bestEffort(p.c))),
+			flag(p.c.Archived() && (opts.Archiver || mayLack(p.c))),
 		},
 		As:    as,
 		Stdin: strings.NewReader(text),
@@ -114,9 +114,9 @@ func (p *probe) runScript(ctx context.Context, opts Options) (*sections, error) 
 	return s, nil
 }
 
-// bestEffort says that the cluster has an archive that PostgreSQL does not wait for.
-func bestEffort(c *schema.Cluster) bool {
-	return slices.ContainsFunc(c.Archives, func(a *schema.Archive) bool { return !a.Required })
+// mayLack says that PostgreSQL may let go of WAL before an archive of the cluster has it.
+func mayLack(c *schema.Cluster) bool {
+	return slices.ContainsFunc(c.Archives, func(a *schema.Archive) bool { return !a.Required || a.QueueLimit > 0 })
 }
 
 // explain says what is behind a probe that failed: mostly that there is no such

@@ -391,7 +391,7 @@ files() {
 # nothing; one that was primary before may have left something.
 archiver() {
 	[ "$ask_archiver" = 1 ] && [ -x "$main" ] && [ -r "$state/hook.json" ] || return
-	[ -e "$data/standby.signal" ] && [ ! -d "$state/spool" ] && return
+	[ -e "$data/standby.signal" ] && [ ! -d "$state/queue" ] && [ ! -d "$state/dropped" ] && return
 	out=$(timeout 5 "$main" hook --config "$state/hook.json" status --local 2>/dev/null) && emit archiver "$out"
 }
 

@@ -243,7 +243,7 @@ func TestArchiverIsAsked(t *testing.T) {
 			"a standby": {change: func(t *testing.T, _, _ string, n *schema.Node) { write(t, n.DataDir+"/standby.signal", "") }},
 			"a standby that was a primary": {change: func(t *testing.T, _, state string, n *schema.Node) {
 				write(t, n.DataDir+"/standby.signal", "")
-				mkdir(t, state+"/spool")
+				mkdir(t, state+"/queue")
 			}, known: true},
 		} {
 			t.Run(filepath.Base(shell)+"/"+name, func(t *testing.T) {
