@@ -124,10 +124,10 @@ func bench(o options) (err error) {
 			failed = append(failed, err)
 		}
 	}
+	s.report.print(os.Stdout)
 	if ctx.Err() != nil {
 		return interrupted
 	}
-	s.report.print(os.Stdout)
 	fmt.Printf("\n%s\nload average before %s, after %s\n", s.versions(), before, loadAverage())
 	return errors.Join(failed...)
 }
