@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -41,6 +42,9 @@ func Run(o Options) int {
 	config, command := parse(o.Args)
 	if config == "" || command != "archive" && command != "restore" {
 		return o.alone(command)
+	}
+	if command == "restore" && Failure(command) == exitUnclear {
+		debug.SetTraceback("crash") // a crash of the runtime ends with a signal, which stops PostgreSQL; status 2 would not
 	}
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP) // a reader of our messages that went away is no reason to die
 	signals := make(chan os.Signal, 1)
