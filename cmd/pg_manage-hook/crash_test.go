@@ -151,6 +151,7 @@ func TestAHungArchiverHoldsNobody(t *testing.T) {
 	waitFor(t, func() bool { return n.archiver() == pid })
 	n.must(0, "archive", n.segment(6))
 	n.safe(6)
+	waitFor(t, func() bool { left, _ := filepath.Glob(n.data + "/pg_wal/xlogtemp*"); return len(left) == 0 })
 	if b, err := os.ReadFile(n.data + "/pg_wal/RECOVERYXLOG"); err != nil || string(b) != "of another call" {
 		t.Errorf("what PostgreSQL reads became %d bytes, %v", len(b), err)
 	}
