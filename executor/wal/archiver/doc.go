@@ -5,7 +5,7 @@
 // The first call of pg_manage-hook starts it (package call says how the two talk), and
 // it ends when nothing was asked for a while and nothing waits in a queue, or when it is
 // not the right one any more: its configuration was changed or removed, its program
-// replaced. Then it lets go of the socket first, so that the next call starts its
+// replaced, its socket removed. Then it lets go of the socket first, so that the next call starts its
 // successor, and finishes what is under way.
 //
 // It is never needed for correctness. A call that finds none, or whose archiver dies,

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -96,7 +98,21 @@ func (s *server) answer(c *net.UnixConn) {
 		out.send(call.FrameGone, nil) //nolint:errcheck // it may be for our end alone that this failed: somebody else does it
 		return
 	}
-	out.send(call.FrameExit, []byte{byte(status)}) //nolint:errcheck // then the file is offered again
+	if out.send(call.FrameExit, []byte{byte(status)}) != nil { // then the file is offered or asked for again
+		forsake(q)
+	}
+}
+
+// forsake removes a restored file whose caller went away before it could name it.
+func forsake(q call.Request) {
+	dest := q.Args[len(q.Args)-1]
+	if q.Args[0] != "restore" || !strings.HasPrefix(filepath.Base(dest), call.TempPrefix) {
+		return
+	}
+	if !filepath.IsAbs(dest) {
+		dest = filepath.Join(q.Dir, dest)
+	}
+	os.Remove(dest) //nolint:errcheck // it may never have come; PostgreSQL removes it when it starts
 }
 
 // begin counts a call in, unless the archiver is not the right one any more.

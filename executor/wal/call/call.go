@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -41,6 +42,9 @@ func Run(o Options) int {
 	config, command := parse(o.Args)
 	if config == "" || command != "archive" && command != "restore" {
 		return o.alone(command)
+	}
+	if command == "restore" && Failure(command) == exitUnclear {
+		debug.SetTraceback("crash") // a crash of the runtime ends with a signal, which stops PostgreSQL; status 2 would not
 	}
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP) // a reader of our messages that went away is no reason to die
 	signals := make(chan os.Signal, 1)
@@ -111,6 +115,10 @@ func ask(o Options, config, command string) (status int, ok bool) {
 	return 0, false
 }
 
+// TempPrefix begins the names of restored files that their caller still has to name.
+// PostgreSQL removes such files when it starts (xlog.c, RemoveTempXlogFiles).
+const TempPrefix = "xlogtemp.pg_manage."
+
 // request gives what the archiver is asked for and what is to be done with its status.
 // The file of a restore gets its name here: an archiver that was taken for dead may
 // come back to life when PostgreSQL waits for another file under that name.
@@ -119,8 +127,7 @@ func request(args []string, command string) (ask []string, settle func(status in
 		return args, func(status int) int { return status }
 	}
 	dest := args[len(args)-1]
-	// PostgreSQL removes files of this name when it starts (xlog.c, RemoveTempXlogFiles).
-	temp := filepath.Join(filepath.Dir(dest), "xlogtemp.pg_manage."+strconv.Itoa(os.Getpid())+"."+strconv.FormatInt(time.Now().UnixNano(), 36))
+	temp := filepath.Join(filepath.Dir(dest), TempPrefix+strconv.Itoa(os.Getpid())+"."+strconv.FormatInt(time.Now().UnixNano(), 36))
 	ask = append(append([]string{}, args[:len(args)-1]...), temp)
 	return ask, func(status int) int {
 		if status != 0 {
@@ -128,6 +135,7 @@ func request(args []string, command string) (ask []string, settle func(status in
 		}
 		if err := os.Rename(temp, dest); err != nil {
 			os.Stderr.WriteString("pg_manage-hook: " + err.Error() + "\n") //nolint:errcheck // as good as it gets
+			os.Remove(temp)                                                //nolint:errcheck // PostgreSQL does it when it starts
 			return Failure(command)
 		}
 		return 0

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -98,8 +97,8 @@ func place(t *testing.T) (config string) {
 	return root + "/hook.json"
 }
 
-// fake is an archiver that the test writes. serve gets each connection.
-func fake(t *testing.T, config string, serve func(c net.Conn)) {
+// fake is an archiver that the test writes. serve gets each connection, and holds the lock.
+func fake(t *testing.T, config string, serve func(c net.Conn)) (held *sync.Mutex) {
 	t.Helper()
 	t.Chdir(filepath.Dir(config)) // a short name for the socket
 	l, err := net.Listen("unix", filepath.Base(SocketName(config)))
@@ -107,6 +106,7 @@ func fake(t *testing.T, config string, serve func(c net.Conn)) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	held = &sync.Mutex{}
 	var all sync.WaitGroup
 	all.Go(func() {
 		for {
@@ -114,7 +114,9 @@ func fake(t *testing.T, config string, serve func(c net.Conn)) {
 			if err != nil {
 				return
 			}
+			held.Lock()
 			serve(c)
+			held.Unlock()
 			c.Close() //nolint:errcheck // a test's socket
 		}
 	})
@@ -122,6 +124,7 @@ func fake(t *testing.T, config string, serve func(c net.Conn)) {
 		l.Close() //nolint:errcheck // a test's socket
 		all.Wait()
 	})
+	return held
 }
 
 func asked(c net.Conn) Request {
@@ -189,17 +192,22 @@ func TestAnAnswerIsPassedOn(t *testing.T) {
 	config := place(t)
 	var status byte
 	var q Request
-	fake(t, config, func(c net.Conn) {
+	held := fake(t, config, func(c net.Conn) {
 		q = asked(c)
 		WriteFrame(c, FrameWorking, nil)         //nolint:errcheck // seen below
 		WriteFrame(c, FrameExit, []byte{status}) //nolint:errcheck // seen below
 	})
 	never := func() int { t.Error("it was done alone"); return 99 }
-	for _, status = range []byte{0, 1, 2, 3, 200, 255} {
-		if got := run(config, never, "archive", "pg_wal/x"); got != int(status) {
-			t.Errorf("%d became %d", status, got)
+	for _, want := range []byte{0, 1, 2, 3, 200, 255} {
+		held.Lock()
+		status = want
+		held.Unlock()
+		if got := run(config, never, "archive", "pg_wal/x"); got != int(want) {
+			t.Errorf("%d became %d", want, got)
 		}
 	}
+	held.Lock()
+	defer held.Unlock()
 	data, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
@@ -208,7 +216,7 @@ func TestAnAnswerIsPassedOn(t *testing.T) {
 		t.Errorf("it was asked %q", q)
 	}
 	// Other commands never go there.
-	if got := run(config, func() int { return 42 }, "status"); got != 42 {
+	if got := run(config, func() int { return 42 }, "status"); got != 42 { // while nobody answers
 		t.Errorf("status: %d", got)
 	}
 }
@@ -220,7 +228,7 @@ func TestOnlyTheCallerNamesARestoredFile(t *testing.T) {
 	const dest = "pg_wal/RECOVERYXLOG"
 	var paths []string
 	answer := false
-	fake(t, config, func(c net.Conn) {
+	held := fake(t, config, func(c net.Conn) {
 		q := asked(c)
 		paths = append(paths, q.Args[len(q.Args)-1])
 		if answer {
@@ -246,6 +254,7 @@ func TestOnlyTheCallerNamesARestoredFile(t *testing.T) {
 	if got := run(config, alone, "restore", "--wait", "5", "x", dest); got != 0 || content() != "done alone" {
 		t.Errorf("status %d, %q", got, content())
 	}
+	held.Lock()
 	for _, late := range paths { // back to life
 		if err := os.WriteFile(late, []byte("too late"), 0o600); err != nil {
 			t.Fatal(err)
@@ -258,17 +267,22 @@ func TestOnlyTheCallerNamesARestoredFile(t *testing.T) {
 		t.Errorf("PostgreSQL gets %q", content())
 	}
 	answer = true
+	held.Unlock()
 	if got := run(config, func() int { return 99 }, "restore", "x", dest); got != 0 || content() != "from the archiver" {
 		t.Errorf("status %d, %q", got, content())
-	}
-	if _, err := os.Stat(paths[len(paths)-1]); !os.IsNotExist(err) {
-		t.Errorf("it has the old name too: %v", err)
 	}
 	if err := errors.Join(os.Remove(dest), os.Mkdir(dest, 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	if got := run(config, func() int { return 99 }, "restore", "x", dest); got != 200 {
 		t.Errorf("a file that could not get its name: %d", got)
+	}
+	held.Lock()
+	defer held.Unlock()
+	for _, temp := range paths[len(paths)-2:] {
+		if _, err := os.Stat(temp); !os.IsNotExist(err) {
+			t.Errorf("it has the first name too: %v", err)
+		}
 	}
 }
 
@@ -291,102 +305,5 @@ func TestAnArchiverThatSaysNothingIsGivenUp(t *testing.T) {
 		}
 		c.close()
 		far.close()
-	}
-}
-
-func TestWhatLiesInThePlaceOfTheSocket(t *testing.T) {
-	for what, make := range map[string]func(name string) error{
-		"nothing":     func(string) error { return nil },
-		"a file":      func(name string) error { return os.WriteFile(name, []byte("x"), 0o600) },
-		"a directory": func(name string) error { return os.Mkdir(name, 0o700) },
-		"a dead link": func(name string) error { return os.Symlink("/nonexistent/x", name) },
-		"a loop":      func(name string) error { return os.Symlink(name, name) },
-		"a pipe":      func(name string) error { return syscall.Mkfifo(name, 0o600) },
-		"a dead socket": func(name string) error {
-			fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-			if err != nil {
-				return err
-			}
-			defer syscall.Close(fd) //nolint:errcheck // a test's socket
-			return syscall.Bind(fd, &syscall.SockaddrUnix{Name: "../" + filepath.Base(name)})
-		},
-	} {
-		config := place(t)
-		if err := make(SocketName(config)); err != nil {
-			t.Fatalf("%s: %v", what, err)
-		}
-		if got := run(config, func() int { return 42 }, "archive", "pg_wal/x"); got != 42 {
-			t.Errorf("%s: %d", what, got)
-		}
-		if got := run(config, nil, "restore", "x", "pg_wal/y"); got != 200 {
-			t.Errorf("%s: restore: %d", what, got)
-		}
-		if out, ok := Query(config, "status"); ok {
-			t.Errorf("%s: it answers %q", what, out)
-		}
-	}
-}
-
-// TestAPathLongerThanASocketsAddress.
-func TestAPathLongerThanASocketsAddress(t *testing.T) {
-	root := filepath.Join(t.TempDir(), strings.Repeat("long 'name' ", 15), strings.Repeat("x", 200))
-	if err := os.MkdirAll(root+"/data/pg_wal", 0o700); err != nil {
-		t.Fatal(err)
-	}
-	t.Chdir(root + "/data")
-	config := root + "/hook.json"
-	fake(t, config, func(c net.Conn) {
-		asked(c)
-		WriteFrame(c, FrameExit, []byte{7}) //nolint:errcheck // seen below
-	})
-	if got := run(config, func() int { return 42 }, "archive", "pg_wal/x"); got != 7 {
-		t.Errorf("got %d", got)
-	}
-}
-
-// TestAnArchiverOfAnotherUserIsNotBelieved. Only root can make one.
-func TestAnArchiverOfAnotherUserIsNotBelieved(t *testing.T) {
-	if os.Geteuid() != 0 {
-		return // there is nobody else to be
-	}
-	config := place(t)
-	const nobody = 65534
-	listening := make(chan net.Listener)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-		if err == nil {
-			err = syscall.Bind(fd, &syscall.SockaddrUnix{Name: "../hook.json.sock"})
-		}
-		if err != nil {
-			t.Error(err)
-		}
-		if _, _, errno := syscall.RawSyscall(syscall.SYS_SETRESUID, nobody, nobody, nobody); errno != 0 {
-			t.Error(errno)
-		}
-		if err := syscall.Listen(fd, 8); err != nil {
-			t.Error(err)
-		}
-		f := os.NewFile(uintptr(fd), "socket")
-		l, err := net.FileListener(f)
-		if err := errors.Join(err, f.Close()); err != nil {
-			t.Error(err)
-		}
-		listening <- l
-	}()
-	l := <-listening
-	defer l.Close() //nolint:errcheck // a test's socket
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			WriteFrame(c, FrameExit, []byte{0}) //nolint:errcheck // nobody reads it
-			c.Close()                           //nolint:errcheck // a test's socket
-		}
-	}()
-	if got := run(config, func() int { return 42 }, "archive", "pg_wal/x"); got != 42 {
-		t.Errorf("got %d", got)
 	}
 }

@@ -19,5 +19,9 @@
 //	'x'  one byte, the exit status: the end
 //	'g'  the archiver cannot serve this (it ends, or is of another version)
 //
+// A restore names a temporary file beside the real destination, and the caller gives it
+// the last name: only the process that PostgreSQL waits for may, since an archiver that
+// was taken for dead can come back to life at any later moment.
+//
 // A frame is one byte of type, four of length (big endian) and the payload.
 package call

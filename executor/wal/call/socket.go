@@ -14,9 +14,12 @@ func SocketName(config string) string { return config + ".sock" }
 
 // address gives a name for the socket that fits into a sockaddr, whose 108 bytes a
 // long path exceeds: through the open directory.
-func address(dir *os.File, config string) *syscall.SockaddrUnix {
-	return &syscall.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(int(dir.Fd())) + "/" + filepath.Base(SocketName(config))}
+func address(dir int, config string) *syscall.SockaddrUnix {
+	return &syscall.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(dir) + "/" + filepath.Base(SocketName(config))}
 }
+
+// oPath is O_PATH of open(2), which package syscall lacks.
+const oPath = 0x200000
 
 // conn is a connected stream socket whose reads and writes end after a time.
 type conn struct{ fd int }
@@ -24,11 +27,12 @@ type conn struct{ fd int }
 // dial connects to the archiver of a configuration. The error is ENOENT or
 // ECONNREFUSED where none listens.
 func dial(config string) (*conn, error) {
-	dir, err := os.Open(filepath.Dir(config))
+	// Not os.Open, whose poller ends the whole program when it gets no file descriptor.
+	dir, err := syscall.Open(filepath.Dir(config), oPath|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
-	defer dir.Close() //nolint:errcheck // read only
+	defer syscall.Close(dir) //nolint:errcheck // it stands for a name
 	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
