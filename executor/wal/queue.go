@@ -146,11 +146,14 @@ func (in *Instance) Drain(ctx context.Context, target string) (sent int, err err
 	if q == nil {
 		return 0, fmt.Errorf("target %q has no queue", target)
 	}
+	q.sweep(ctx)
+	if names, _, err := q.files(ctx); err != nil || len(names) == 0 {
+		return 0, err
+	}
 	system, err := in.Config.systemIdentifier()
 	if err != nil {
 		return 0, err
 	}
-	q.sweep(ctx)
 	for {
 		names, _, err := q.files(ctx)
 		if err != nil || len(names) == 0 {

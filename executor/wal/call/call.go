@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -42,9 +41,6 @@ func Run(o Options) int {
 	config, command := parse(o.Args)
 	if config == "" || command != "archive" && command != "restore" {
 		return o.alone(command)
-	}
-	if command == "restore" && Failure(command) == exitUnclear {
-		debug.SetTraceback("crash") // a crash of the runtime ends with a signal, which stops PostgreSQL; status 2 would not
 	}
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP) // a reader of our messages that went away is no reason to die
 	signals := make(chan os.Signal, 1)
@@ -191,7 +187,12 @@ func (o Options) alone(command string) int {
 		return o.Alone()
 	}
 	argv := append(append([]string{}, o.Full...), o.Args...)
-	err := syscall.Exec(o.Full[0], argv, os.Environ())
+	env := os.Environ()
+	if command == "restore" && Failure(command) == exitUnclear {
+		// A crash of the runtime ends with a signal, which stops PostgreSQL; status 2 would not. The first of a name counts.
+		env = append([]string{"GOTRACEBACK=crash"}, env...)
+	}
+	err := syscall.Exec(o.Full[0], argv, env)
 	os.Stderr.WriteString("pg_manage-hook: " + o.Full[0] + " must lie beside this program and cannot be run: " + err.Error() + "\n") //nolint:errcheck // as above
 	return Failure(command)
 }

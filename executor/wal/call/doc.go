@@ -5,8 +5,8 @@
 // [Run] asks the archiver of the instance through a unix socket beside the
 // configuration, and starts it when there is none. When the archiver cannot be had (it
 // does not start, does not answer, has another configuration, belongs to somebody
-// else) the program replaces itself by the full one, which does the work alone. So
-// nothing hangs on the archiver but time.
+// else, would become PostgreSQL's child) the program replaces itself by the full one,
+// which does the work alone. So nothing hangs on the archiver but time.
 //
 // The socket is <configuration file>.sock. A connection carries one request and its
 // answer. The request is one frame of type 'q' with fields ended by NUL bytes:

@@ -107,3 +107,27 @@ func TestAnArchiverOfAnotherUserIsNotBelieved(t *testing.T) {
 		t.Errorf("got %d", got)
 	}
 }
+
+// TestNothingIsLeftToAPostgreSQLThatAdoptsIt: in a container it may be the first process.
+func TestNothingIsLeftToAPostgreSQLThatAdoptsIt(t *testing.T) {
+	for pid, want := range map[string]bool{"1\n/data\n": false, "17\n/data\n": true, "4711\n": true, "": true} {
+		config := place(t)
+		started := filepath.Dir(config) + "/started"
+		program := filepath.Dir(config) + "/pg_manage"
+		if err := os.WriteFile(program, []byte("#!/bin/sh\n: > '"+started+"'\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if pid != "" {
+			if err := os.WriteFile("postmaster.pid", []byte(pid), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o := Options{Args: []string{"--config", config, "archive", "pg_wal/x"}, Full: []string{program}, Alone: func() int { return 42 }}
+		if got := Run(o); got != 42 {
+			t.Errorf("%q: %d", pid, got)
+		}
+		if _, err := os.Stat(started); (err == nil) != want {
+			t.Errorf("%q: started: %v", pid, err)
+		}
+	}
+}

@@ -19,6 +19,9 @@ var errNotStarted = errors.New("the archiver did not start")
 // collector would wait for, no other open file, not the working directory, and no part
 // in the process group that PostgreSQL signals.
 func start(full []string, config string) error {
+	if adopts() {
+		return errNotStarted
+	}
 	ready := make([]int, 2)
 	if err := syscall.Pipe2(ready, syscall.O_CLOEXEC); err != nil {
 		return err
@@ -44,6 +47,21 @@ func start(full []string, config string) error {
 		return err
 	}
 	return awaitReady(r)
+}
+
+// adopts says that PostgreSQL is the first process of its container, and so becomes the
+// parent of whatever we leave behind. It takes a child that it doesn't know, and that a
+// signal ends, for a server process that crashed, and restarts all sessions
+// (postmaster.c, CleanupBackend). We run in its data directory.
+func adopts() bool {
+	fd, err := syscall.Open("postmaster.pid", syscall.O_RDONLY|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return false // not called by a server
+	}
+	defer syscall.Close(fd) //nolint:errcheck // read only
+	b := make([]byte, 16)
+	n, err := syscall.Read(fd, b)
+	return err == nil && strings.HasPrefix(string(b[:max(n, 0)]), "1\n")
 }
 
 // awaitReady reads the archiver's word: it writes a line when it listens, and closes
