@@ -29,6 +29,11 @@ func (h *hook) load(o options) (*Instance, error) {
 		return nil, err
 	}
 	h.config = c
+	if h.command != "status" && h.command != "audit" { // which leave nothing
+		if err := c.CheckUser(); err != nil {
+			return nil, err
+		}
+	}
 	create := h.command == "init" || h.command == "check"
 	return NewInstance(c, func(ctx context.Context, t repo.Target) (storage.Driver, error) { return c.OpenTarget(ctx, t, create) }, false)
 }

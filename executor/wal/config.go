@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -168,6 +171,27 @@ func (c *Config) InstancePath(dir, path string) (string, error) {
 		return "", refuse("%s is not in pg_wal of %s, the instance that %s is for", path, c.DataDir, c.file)
 	}
 	return path, nil
+}
+
+// CheckUser makes sure that this process runs as the user of the instance. Another one,
+// root above all, would leave files here and at the targets that lock the instance out.
+func (c *Config) CheckUser() error {
+	st, err := os.Stat(c.DataDir)
+	if errors.Is(err, fs.ErrNotExist) { // the instance isn't there yet, but its configuration is
+		st, err = os.Stat(c.file)
+	}
+	if err != nil {
+		return refuse("%w", err)
+	}
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	if !ok || int(sys.Uid) == os.Geteuid() {
+		return nil
+	}
+	who := strconv.Itoa(int(sys.Uid))
+	if u, err := user.LookupId(who); err == nil {
+		who = u.Username
+	}
+	return refuse("this is to be run as %s, the user of the instance in %s: files that another user makes would lock the instance out; write sudo -u %s before the command", who, c.DataDir, who)
 }
 
 // systemIdentifier reads the instance's own from its control file.

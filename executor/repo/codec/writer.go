@@ -61,6 +61,19 @@ func (w *writer) Write(b []byte) (int, error) {
 	return n, nil
 }
 
+// ReadFrom spares a copy where the content goes into an encoder that can read by itself.
+func (w *writer) ReadFrom(r io.Reader) (int64, error) {
+	from, ok := w.dst.(io.ReaderFrom)
+	if w.err != nil || !ok || w.hash != nil {
+		return io.Copy(struct{ io.Writer }{w}, r)
+	}
+	n, err := from.ReadFrom(r)
+	if err != nil {
+		w.err = err
+	}
+	return n, err
+}
+
 func (w *writer) Close() error {
 	switch w.err {
 	case nil:

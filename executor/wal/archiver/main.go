@@ -61,6 +61,9 @@ func run(file string, idle time.Duration) error {
 	if err != nil {
 		return err
 	}
+	if err := c.CheckUser(); err != nil {
+		return err
+	}
 	fresh, err := freshness(c.File())
 	if err != nil {
 		return err
