@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # slow are the tests that --fast leaves out; the full command runs them.
-slow='^(TestAbortedAtEveryStep|TestLostConnections|TestPostgreSQL|TestFunctionsTakeAnything|TestReadCut|TestRealServer|TestTenThousandSegmentsThroughOneArchiver|TestAHungArchiverHoldsNobody|TestKilledAtAnyMoment|TestEveryTarget)$'
+slow='^(TestAbortedAtEveryStep|TestLostConnections|TestPostgreSQL|TestPostgreSQLAndItsArchiver|TestFunctionsTakeAnything|TestReadCut|TestRealServer|TestTenThousandSegmentsThroughOneArchiver|TestAHungArchiverHoldsNobody|TestKilledAtAnyMoment|TestEveryTarget)$'
 
 args=("$@")
 fast=

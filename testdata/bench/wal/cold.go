@@ -11,7 +11,7 @@ const coldCalls = 21
 // coldPush measures one push of one waiting segment while nothing runs in the background.
 // The hook may start its archiver, which is part of the time, and ends before the next.
 func (s *site) coldPush() error {
-	hook, full, backrest := s.ours(benchDir+"/cold-hook", false, asyncProcesses), s.ours(benchDir+"/cold-full", false, asyncProcesses), s.pgBackRest(benchDir+"/cold-pgbackrest", false)
+	hook, full, backrest := s.ours(benchDir+"/cold-hook", false, ownWorkers), s.ours(benchDir+"/cold-full", false, ownWorkers), s.pgBackRest(benchDir+"/cold-pgbackrest", false)
 	if err := s.copyData(backlogDir); err != nil {
 		return err
 	}

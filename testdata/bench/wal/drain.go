@@ -118,7 +118,7 @@ func (s *site) rate(d time.Duration) string {
 }
 
 // The contenders whose archives on the host "db" recovery reads again.
-func (s *site) oursLocal() *contender { return s.ours(benchDir+"/ours", false, asyncProcesses) }
+func (s *site) oursLocal() *contender { return s.ours(benchDir+"/ours", false, ownWorkers) }
 
 func (s *site) pgBackRestLocal() *contender {
 	return s.pgBackRest(benchDir+"/pgbackrest", false)
@@ -146,7 +146,7 @@ func (s *site) localDrain() error {
 const cableDelay = 50
 
 func (s *site) remoteDrain() error {
-	cs := []*contender{s.ours(benchDir+"/ours", true, asyncProcesses), s.pgBackRest(benchDir+"/pgbackrest-ssh", true)}
+	cs := []*contender{s.ours(benchDir+"/ours", true, ownWorkers), s.pgBackRest(benchDir+"/pgbackrest-ssh", true)}
 	cs[0].name, cs[1].name = "pg_manage ssh", "pgBackRest ssh"
 	for _, delay := range []int{0, cableDelay} {
 		what := fmt.Sprintf("c  drain, ssh, round trip +%d ms: pgBackRest async / pg_manage", delay)

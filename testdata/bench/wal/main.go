@@ -23,7 +23,8 @@
 // to the last .ready. Contenders take turns; figures are medians. Afterwards each segment
 // in the archive is unpacked and compared with the original.
 //
-// pgBackRest runs with archive-async=y and process-max=2, pg_manage with as many workers.
+// pgBackRest runs with archive-async=y and process-max=2, pg_manage as it is without
+// further settings: 4 workers for a local target, 8 over SSH.
 // Processor time is that of all processes on the hosts, children included.
 //
 // The status is nonzero only when something doesn't work: a segment that is missing or

@@ -46,6 +46,9 @@ func (s *site) hookConfig(t hookTarget, spool string, workers int) ([]byte, erro
 // hasArchiver tells whether this hook works with a background archiver.
 func (s *site) hasArchiver() bool { return s.form > 1 }
 
+// ownWorkers leaves the number of workers to pg_manage, as those who install it do.
+const ownWorkers = 0
+
 // ours is pg_manage with a target below dir, on the host "db" or at the vault.
 func (s *site) ours(dir string, atVault bool, workers int) *contender {
 	t := hookTarget{Name: "t", Scheme: "file", Path: dir, ArchiveDir: "pg_archlog"}

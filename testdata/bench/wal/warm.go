@@ -13,7 +13,7 @@ import (
 // Each segment is asked for once by each contender, in turns, and then marked as
 // PostgreSQL does, so that nobody lives on an answer given before.
 func (s *site) warmCalls() error {
-	ours, backrest := s.ours(benchDir+"/warm", false, asyncProcesses), s.pgBackRest(benchDir+"/warm-pgbackrest", false)
+	ours, backrest := s.ours(benchDir+"/warm", false, ownWorkers), s.pgBackRest(benchDir+"/warm-pgbackrest", false)
 	if err := s.copyData(backlogDir); err != nil {
 		return err
 	}
