@@ -37,8 +37,8 @@ func (a *app) archiveStatus() *cobra.Command {
 		Use:   "status [NODE]",
 		Short: "Ask every archive how it is doing",
 		Long: `Lets the primary of each cluster, or the named node, ask all of its archives: whose
-each is, what waits for it, how fast it takes WAL, and what it lacks because it had
-to be dropped. It exits with 0 when all is well and with 1 otherwise.`,
+each is, what waits for it, how fast it takes WAL, and by the names of its files what it
+holds and lacks. It exits with 0 when all is well and with 1 otherwise.`,
 		Args: atMostOneNode("archive status"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			page := view.ArchiveStatusPage{FormatVersion: view.FormatVersion, Time: a.now(), Healthy: true, Nodes: []view.NodeArchiveStatus{}}
@@ -51,6 +51,9 @@ to be dropped. It exits with 0 when all is well and with 1 otherwise.`,
 				s := view.NodeArchiveStatus{Cluster: r.cluster.Name, Error: r.problem()}
 				if r.node != nil {
 					s = view.NewNodeArchiveStatus(r.cluster, r.node, w.observed, page.Time)
+					if s.Archive != nil {
+						s.Contents = a.audit(cmd.Context(), w, r, true)
+					}
 				}
 				page.Healthy = page.Healthy && s.Healthy()
 				page.Nodes = append(page.Nodes, s)

@@ -21,6 +21,7 @@ type NodeArchiveStatus struct {
 	Node     string                   `json:"node"` // "" when there is none to ask
 	Archive  *ArchiveStatus           `json:"archive,omitempty"`
 	Archiver *planner.ArchiverProcess `json:"archiver,omitempty"` // the process that stores WAL; nil when the node does not tell
+	Contents []ArchiveAudit           `json:"contents,omitempty"` // of each archive, by names alone
 	Error    string                   `json:"error,omitempty"`    // why nothing is known
 }
 
@@ -58,6 +59,11 @@ func (s NodeArchiveStatus) Healthy() bool {
 			return false
 		}
 		if len(t.Dropped) > 0 {
+			return false
+		}
+	}
+	for _, a := range s.Contents {
+		if !a.Whole() {
 			return false
 		}
 	}

@@ -35,7 +35,26 @@ func ArchiveStatusHuman(w io.Writer, st Style, p ArchiveStatusPage) {
 				fmt.Fprintf(w, "  %s %s lacks %s to %s (%s%s)\n", st.paint(red, "✗"), clean(t.Target), clean(d.From), clean(d.To), plural(d.Segments, "segment", "segments"), since)
 			}
 		}
+		for _, a := range n.Contents {
+			contentsHuman(w, st, a)
+		}
 		archiverHuman(w, n, p.Time)
+	}
+}
+
+// contentsHuman writes in short what an archive has and lacks.
+func contentsHuman(w io.Writer, st Style, a ArchiveAudit) {
+	if a.Error != "" { // which has been told, where the target is out of reach
+		return
+	}
+	for _, t := range a.Timelines {
+		for _, r := range t.Missing {
+			fmt.Fprintf(w, "  %s %s lacks %s to %s (%s)\n", st.paint(red, "✗"), clean(a.Target), clean(r.From), clean(r.To), plural(int(r.Segments), "segment", "segments"))
+		}
+	}
+	fmt.Fprintf(w, "  %s holds %s (%s)\n", clean(a.Target), plural(int(a.Segments), "segment", "segments"), size(a.StoredBytes))
+	for _, r := range a.Recoverable {
+		fmt.Fprintf(w, "    recovery can go from %s to %s%s\n", clean(r.FromLSN), clean(r.ToLSN), through(r))
 	}
 }
 

@@ -124,6 +124,18 @@ func page(t *testing.T, name string, doc any, human func(b *bytes.Buffer)) {
 	golden(t, name+".json", b.Bytes())
 }
 
+// holey is what an archive with a hole looks like.
+func holey() ArchiveAudit {
+	return ArchiveAudit{
+		Target: "nas", Segments: 8, StoredBytes: 9 << 20,
+		Timelines: []AuditTimeline{{Timeline: 1, Missing: []AuditRange{{From: "000000010000000000000004", To: "000000010000000000000005", Segments: 2}}}},
+		Recoverable: []AuditSpan{
+			{Timeline: 1, FromLSN: "0/1000000", ToLSN: "0/4000000", Through: []uint32{1}},
+			{Timeline: 1, FromLSN: "0/6000000", ToLSN: "0/B000000", Through: []uint32{1}},
+		},
+	}
+}
+
 func TestArchiveStatus(t *testing.T) {
 	c := offsiteConfig().Clusters[0]
 	nodes := map[string]*planner.NodeFacts{"node1": archivingFacts(), "node2": troubledFacts(), "node3": {Unreachable: "node3: connection refused"}}
@@ -132,6 +144,12 @@ func TestArchiveStatus(t *testing.T) {
 		s := NewNodeArchiveStatus(c, c.Nodes[i], observed(nodes), created())
 		if s.Healthy() != want {
 			t.Errorf("%s: healthy is %v", s.Node, s.Healthy())
+		}
+		if i == 0 {
+			s.Contents = []ArchiveAudit{holey(), {Target: "offsite", Error: "no route to host"}}
+			if s.Healthy() {
+				t.Error("an archive with a hole is healthy")
+			}
 		}
 		p.Nodes = append(p.Nodes, s)
 	}
