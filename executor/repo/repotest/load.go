@@ -120,7 +120,7 @@ func (s suite) leaks(t *testing.T) {
 	}
 	work(0, 20) // connections and sessions that are kept are made here
 	files, goroutines := openFiles(t), runtime.NumGoroutine()
-	work(20, 520)
+	work(20, 170)
 	var nowFiles, nowGoroutines int
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		nowFiles, nowGoroutines = openFiles(t), runtime.NumGoroutine()
@@ -128,7 +128,7 @@ func (s suite) leaks(t *testing.T) {
 			return
 		}
 	}
-	t.Errorf("500 files later there are %d goroutines instead of %d, and %d open files instead of %d", nowGoroutines, goroutines, nowFiles, files)
+	t.Errorf("150 files later there are %d goroutines instead of %d, and %d open files instead of %d", nowGoroutines, goroutines, nowFiles, files)
 }
 
 func openFiles(t *testing.T) int {
