@@ -77,12 +77,12 @@ func TestCommandsDoublePercent(t *testing.T) {
 	if want := `'/srv/100%%/bin/pg_manage-hook' --config '/srv/it'\''s/hook.json' archive %p`; v["archive_command"] != want {
 		t.Errorf("got %s", v["archive_command"])
 	}
-	if want := `'/srv/100%%/bin/pg_manage-hook' --config '/srv/it'\''s/hook.json' restore %f %p`; v["restore_command"] != want {
+	if want := `'/srv/100%%/bin/pg_manage-hook' --config '/srv/it'\''s/hook.json' restore %f %p; s=$?; [ $s -ne 2 ] || [ -e standby.signal ] || s=200; exit $s`; v["restore_command"] != want {
 		t.Errorf("got %s", v["restore_command"])
 	}
 	c.Archiving.Log = true
 	v = b.nodeSettings(c.Node("node1"))
-	if !strings.HasSuffix(v["archive_command"], " archive --log %p") || !strings.HasSuffix(v["restore_command"], " restore --log %f %p") {
+	if !strings.HasSuffix(v["archive_command"], " archive --log %p") || !strings.Contains(v["restore_command"], " restore --log %f %p; ") {
 		t.Errorf("with a log: %s, %s", v["archive_command"], v["restore_command"])
 	}
 }

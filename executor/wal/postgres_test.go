@@ -295,7 +295,8 @@ func (s *server) recover(target repo.Target, cut, back func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = fmt.Fprintf(f, "restore_command = %srestore --log --retries 0 %%f %%p'\narchive_mode = off\n", cmd)
+	// As package planner sets it.
+	_, err = fmt.Fprintf(f, "restore_command = %srestore --log --retries 0 %%f %%p; s=$?; [ $s -ne 2 ] || [ -e standby.signal ] || s=200; exit $s'\narchive_mode = off\n", cmd)
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -334,7 +335,7 @@ func (s *server) standBy(target repo.Target, cut, back func()) {
 		t.Fatal(err)
 	}
 	// At the end of the archive recovery must not take the other copy's timeline: it has none of its own.
-	_, err = fmt.Fprintf(f, "restore_command = %srestore --log %%f %%p'\narchive_mode = off\nrecovery_target_timeline = 'current'\nwal_retrieve_retry_interval = '500ms'\n", cmd)
+	_, err = fmt.Fprintf(f, "restore_command = %srestore --log %%f %%p; s=$?; [ $s -ne 2 ] || [ -e standby.signal ] || s=200; exit $s'\narchive_mode = off\nrecovery_target_timeline = 'current'\nwal_retrieve_retry_interval = '500ms'\n", cmd)
 	if err := errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
 	}
