@@ -219,6 +219,22 @@ func TestSignals(t *testing.T) {
 	}
 }
 
+// noRetry is what package planner puts after the hook in restore_command.
+const noRetry = "; s=$?; [ $s -ne 2 ] || [ -e standby.signal ] || s=200; exit $s"
+
+// stopsOnTwo: status 2 of the hook must not end a recovery.
+func (s *server) stopsOnTwo(data string) {
+	s.t.Helper()
+	s.settings(data, "restore_command = '(exit 2)"+noRetry+"'\n")
+	s.write(data+"/recovery.signal", "")
+	if err := s.start(data); err == nil {
+		s.t.Error("PostgreSQL came up when the hook got no memory")
+	}
+	if log, err := os.ReadFile(s.root + "/log"); err != nil || !strings.Contains(string(log), "exited with exit code 200") {
+		s.t.Errorf("PostgreSQL did not stop for that: %v\n%s", err, log)
+	}
+}
+
 func waitFor(t *testing.T, met func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(60 * time.Second); !met(); time.Sleep(10 * time.Millisecond) {
