@@ -44,7 +44,10 @@ func (b *builder) nodeSettings(n *schema.Node) map[string]string {
 			log = " --log"
 		}
 		v["archive_command"] = hook + " archive" + log + " %p"
-		v["restore_command"] = hook + " restore" + log + " %f %p"
+		// Go's runtime ends a program with 2 when the kernel gives it no memory, before any code of ours runs. In standby
+		// mode PostgreSQL tries again after it; outside it would take it for the archive's end, so there it becomes a
+		// status on which it stops. Its commands run in the data directory.
+		v["restore_command"] = hook + " restore" + log + " %f %p; s=$?; [ $s -ne 2 ] || [ -e standby.signal ] || s=200; exit $s"
 		if t := b.c.Archiving.Timeout; t > 0 {
 			v["archive_timeout"] = fmt.Sprintf("%ds", int(t.Seconds()))
 		}

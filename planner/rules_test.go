@@ -1,6 +1,8 @@
 package planner
 
 import (
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -77,13 +79,45 @@ func TestCommandsDoublePercent(t *testing.T) {
 	if want := `'/srv/100%%/bin/pg_manage-hook' --config '/srv/it'\''s/hook.json' archive %p`; v["archive_command"] != want {
 		t.Errorf("got %s", v["archive_command"])
 	}
-	if want := `'/srv/100%%/bin/pg_manage-hook' --config '/srv/it'\''s/hook.json' restore %f %p`; v["restore_command"] != want {
+	if want := `'/srv/100%%/bin/pg_manage-hook' --config '/srv/it'\''s/hook.json' restore %f %p; s=$?; [ $s -ne 2 ] || [ -e standby.signal ] || s=200; exit $s`; v["restore_command"] != want {
 		t.Errorf("got %s", v["restore_command"])
 	}
 	c.Archiving.Log = true
 	v = b.nodeSettings(c.Node("node1"))
-	if !strings.HasSuffix(v["archive_command"], " archive --log %p") || !strings.HasSuffix(v["restore_command"], " restore --log %f %p") {
+	if !strings.HasSuffix(v["archive_command"], " archive --log %p") || !strings.Contains(v["restore_command"], " restore --log %f %p; ") {
 		t.Errorf("with a log: %s, %s", v["archive_command"], v["restore_command"])
+	}
+}
+
+// TestTwoIsNoAnswerOutsideStandbyMode: Go's runtime ends with it too.
+func TestTwoIsNoAnswerOutsideStandbyMode(t *testing.T) {
+	dir := t.TempDir()
+	c := two()
+	f := newWorld(c).observe(c).Clusters["main"]
+	f.Nodes["node1"].Paths.Tool = dir
+	b := newBuilder(c, f, testOptions())
+	b.primary = c.Node("node1")
+	command := b.nodeSettings(c.Node("node1"))["restore_command"]
+	for _, standby := range []bool{false, true} {
+		if standby {
+			if err := os.WriteFile(dir+"/standby.signal", nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for ends, want := range map[string]int{"exit 0": 0, "exit 1": 1, "exit 2": 200, "exit 127": 127, "exit 200": 200, "kill -TERM $$": 143, "kill -QUIT $$": 131} {
+			if ends == "exit 2" && standby {
+				want = 2
+			}
+			if err := os.WriteFile(dir+"/pg_manage-hook", []byte("#!/bin/sh\n"+ends+"\n"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			sh := exec.CommandContext(t.Context(), "sh", "-c", command)
+			sh.Dir = dir
+			sh.Run() //nolint:errcheck // its status tells
+			if got := sh.ProcessState.ExitCode(); got != want {
+				t.Errorf("%s, standby %v: %d", ends, standby, got)
+			}
+		}
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 
 	"pg_manage/executor/repo"
 	"pg_manage/executor/wal"
-	"pg_manage/executor/wal/call"
+	"pg_manage/executor/wal/call/patient"
 )
 
 // TestKilledAtAnyMoment: archivers and hooks are killed while three hooks archive and
@@ -204,7 +204,7 @@ func TestTenThousandSegmentsThroughOneArchiver(t *testing.T) {
 	const files = 10_000
 	n := newNode(t)
 	t.Chdir(n.data)
-	o := call.Options{Full: []string{programs + "/pg_manage", "hook"}, Alone: func() int { t.Error("it was done alone"); return 99 }}
+	o := patient.Options{Full: []string{programs + "/pg_manage", "hook"}, Alone: func() int { t.Error("it was done alone"); return 99 }}
 	sparse := func(i int) {
 		head := content(i)[:4096]
 		n.write("pg_wal/"+seg(i), head)
@@ -222,7 +222,7 @@ func TestTenThousandSegmentsThroughOneArchiver(t *testing.T) {
 	for i := 1; i <= files; i++ {
 		sparse(i + ahead)
 		o.Args = []string{"--config", n.config, "archive", "pg_wal/" + seg(i)}
-		if status := call.Run(o); status != 0 {
+		if status := patient.Run(o); status != 0 {
 			t.Fatalf("%s: %d", seg(i), status)
 		}
 		for _, f := range []string{"pg_wal/archive_status/" + seg(i) + ".ready", "pg_wal/" + seg(i)} {

@@ -275,6 +275,7 @@ func TestWithoutPgManageBesideItNothingIsAnswered(t *testing.T) {
 	for _, args := range [][]string{{"restore", seg(1), "pg_wal/R"}, {"restore"}, {"--bad", "restore", seg(1), "pg_wal/R"}} {
 		n.must(200, args...)
 	}
+	n.must(127, "restor", seg(1), "pg_wal/R")
 	n.write("standby.signal", nil)
 	n.must(2, "restore", seg(1), "pg_wal/R")
 }
@@ -305,6 +306,52 @@ func TestMessagesThatNobodyReadsKillNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			n.install(n.root+"/bin", map[string]string{"pg_manage-hook": "pg_manage-hook", "pg_manage": "pg_manage"})
+		}
+	}
+}
+
+// TestAMisspelledRestoreIsNoAnswer, nor is a call without any command.
+func TestAMisspelledRestoreIsNoAnswer(t *testing.T) {
+	n := newNode(t)
+	n.must(0, "archive", n.segment(1))
+	for _, args := range [][]string{{"restor", seg(1), "pg_wal/R"}, {"Restore", seg(1), "pg_wal/R"}, {"", seg(1), "pg_wal/R"}, {"--bad", seg(1)}, {}} {
+		n.must(127, args...)
+	}
+	n.must(2, "archive")
+	n.must(2, "cleanup")
+}
+
+// TestArgumentsComeAcrossAsTheyAre: also those that are empty, or longer than a page.
+func TestArgumentsComeAcrossAsTheyAre(t *testing.T) {
+	n := newNode(t)
+	n.must(0, "archive", n.segment(1))
+	for _, arg := range []string{"", " ", "a\nb", "'\"$(id)", "\xff\xfe", strings.Repeat("long ", 3000)} {
+		if said := n.must(2, "archive", "x", arg); !strings.Contains(said, "takes 1 arguments, not 2") {
+			t.Errorf("%q: %s", arg, said)
+		}
+		if said := n.must(127, arg+"?"); !strings.Contains(said, strconv.Quote(arg+"?")) {
+			t.Errorf("%q: %s", arg, said)
+		}
+	}
+}
+
+// TestTheWorkIsLeftToTheFullProgramUnderTheHooksName, whose crash ends with a signal.
+func TestTheWorkIsLeftToTheFullProgramUnderTheHooksName(t *testing.T) {
+	n := newNode(t)
+	n.install(n.root+"/bin", map[string]string{"pg_manage-hook": "pg_manage-hook"})
+	full := "#!/bin/sh\ntr '\\0' '\\n' < /proc/$$/environ | grep -e TRACEBACK -e ALONE\necho \"$@\"\nexit 77\n"
+	if err := os.WriteFile(n.root+"/bin/pg_manage", []byte(full), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	n.env = []string{call.AloneVariable + "=1"} // of nobody who has waited
+	for _, c := range []struct{ args, want string }{
+		{"archive pg_wal/x", ""},
+		{"restore x pg_wal/y", "GOTRACEBACK=crash\n"},
+		{"status", ""},
+	} {
+		want := c.want + "--config " + n.config + " " + c.args + "\n"
+		if said := n.must(77, strings.Fields(c.args)...); said != want {
+			t.Errorf("got %q, not %q", said, want)
 		}
 	}
 }

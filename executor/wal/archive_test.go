@@ -96,8 +96,14 @@ func TestArchiveRefuses(t *testing.T) {
 			t.Errorf("path %q: status %d: %s", path, status, said)
 		}
 	}
-	for _, args := range [][]string{{}, {"archive"}, {"archive", "a", "b"}, {"archive", "-n", "pg_wal/" + seg1}, {"nonsense"}, {"--bad"}} {
+	for _, args := range [][]string{{"archive"}, {"archive", "a", "b"}, {"archive", "-n", "pg_wal/" + seg1}, {"status", "x"}, {"cleanup"}} {
 		if status, _ := in.hook(args...); status != ExitUsage {
+			t.Errorf("%v: status %d", args, status)
+		}
+	}
+	// What may be a restore that somebody misspelled is no answer to one.
+	for _, args := range [][]string{{}, {"restor", seg1, "pg_wal/RECOVERYXLOG"}, {"nonsense"}, {"--bad"}, {"--bad", "archive", "a"}, {"--restore", seg1, "a"}} {
+		if status, _ := in.hook(args...); status != ExitUnknown {
 			t.Errorf("%v: status %d", args, status)
 		}
 	}

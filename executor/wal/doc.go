@@ -30,7 +30,8 @@
 // Exit status of archive: 0 if and only if the file is durable at the target under
 // its final name; 1 when that could not be done, 2 when the command was called in a
 // wrong way, 3 when the file or the archive is not what it must be. All are below
-// 126, so that PostgreSQL tries again and keeps its archiver.
+// 126, so that PostgreSQL tries again and keeps its archiver. A signal to the small
+// program ends it, and PostgreSQL's archiver too, which its postmaster starts again.
 //
 // Exit status of restore: 0 when the file is at its destination, whole and fsynced;
 // 1 when the archive surely doesn't have it. Anything unclear (an outage, a refused
@@ -38,7 +39,12 @@
 // status up to 125 for "the archive ends here" and would open the database short of
 // its target, while it stops on statuses above (xlogarchive.c, RestoreArchivedFile). In
 // standby mode PostgreSQL would stop there too, but asks again by itself after lower
-// ones, so unclear is 2 there. After a signal it is 128 and the signal's number.
+// ones, so unclear is 2 there. After a signal it is 128 and the signal's number, or the
+// program dies of that very signal: PostgreSQL takes both alike (wait_error.c,
+// wait_result_is_signal and wait_result_is_any_signal). The settings turn a 2 that comes
+// outside standby mode into 200, since Go's runtime ends a program with 2 that gets no
+// memory. A command that is missing or not known ends with 127, as a program that is not
+// there: it may be a restore that somebody misspelled.
 package wal
 
 // Exit statuses; see the package's description.
@@ -49,5 +55,6 @@ const (
 	ExitUsage   = 2
 	ExitRetry   = 2 // restore in standby mode
 	ExitRefused = 3
+	ExitUnknown = 127 // no command, or one that is not known
 	ExitUnclear = 200 // restore
 )

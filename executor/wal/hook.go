@@ -140,6 +140,11 @@ func arguments(command string) (n int, ok bool) {
 	return n, ok
 }
 
+var (
+	errNoCommand = errors.New("no command is given")
+	errCommand   = errors.New("unknown command")
+)
+
 // parse reads the command line: the command goes to h, its arguments are given.
 func (h *hook) parse(args []string) (rest []string, o options, err error) {
 	global := flag.NewFlagSet("pg_manage-hook", flag.ContinueOnError)
@@ -156,12 +161,12 @@ func (h *hook) parse(args []string) (rest []string, o options, err error) {
 		return nil, o, err
 	}
 	if global.NArg() == 0 {
-		return nil, o, errors.New("no command is given")
+		return nil, o, errNoCommand
 	}
 	h.command = global.Arg(0)
 	want, ok := arguments(h.command)
 	if !ok {
-		return nil, o, fmt.Errorf("unknown command %q", h.command)
+		return nil, o, fmt.Errorf("%w: %q", errCommand, h.command)
 	}
 	fs := flag.NewFlagSet(h.command, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
@@ -212,8 +217,11 @@ func (h *hook) run(args []string) int {
 func (h *hook) misuse(err error) int {
 	h.say("%v", err)
 	io.WriteString(h.stderr, usage) //nolint:errcheck // as above
-	if h.command == "restore" {
+	switch {
+	case h.command == "restore":
 		return h.failure()
+	case h.command == "" || errors.Is(err, errCommand): // it may be a restore that somebody misspelled
+		return ExitUnknown
 	}
 	return ExitUsage
 }

@@ -291,11 +291,12 @@ func (s *server) recover(target repo.Target, cut, back func()) {
 	t := s.t
 	data := s.root + "/copy"
 	cmd := s.configure(s.root+"/state/copy.json", data, target)
+	s.stopsOnTwo(data)
 	f, err := os.OpenFile(data+"/postgresql.auto.conf", os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = fmt.Fprintf(f, "restore_command = %srestore --log --retries 0 %%f %%p'\narchive_mode = off\n", cmd)
+	_, err = fmt.Fprintf(f, "restore_command = %srestore --log --retries 0 %%f %%p%s'\n", cmd, noRetry)
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -334,7 +335,7 @@ func (s *server) standBy(target repo.Target, cut, back func()) {
 		t.Fatal(err)
 	}
 	// At the end of the archive recovery must not take the other copy's timeline: it has none of its own.
-	_, err = fmt.Fprintf(f, "restore_command = %srestore --log %%f %%p'\narchive_mode = off\nrecovery_target_timeline = 'current'\nwal_retrieve_retry_interval = '500ms'\n", cmd)
+	_, err = fmt.Fprintf(f, "restore_command = %srestore --log %%f %%p%s'\narchive_mode = off\nrecovery_target_timeline = 'current'\nwal_retrieve_retry_interval = '500ms'\n", cmd, noRetry)
 	if err := errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
 	}

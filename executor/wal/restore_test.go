@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -168,15 +169,17 @@ func buildHook(t *testing.T, file string) {
 	}
 }
 
-// TestSignals: a restore that waits ends as PostgreSQL expects, and leaves nothing.
+// TestSignals: a restore that waits ends as PostgreSQL expects, which is by the signal or
+// with 128 and its number, and leaves nothing.
 func TestSignals(t *testing.T) {
 	hook := filepath.Join(t.TempDir(), "pg_manage-hook")
 	buildHook(t, hook)
 	in := newInstance(t)
 	in.init()
-	for sig, want := range map[syscall.Signal]int{syscall.SIGTERM: 143, syscall.SIGINT: 130, syscall.SIGQUIT: 131} {
-		dir := t.TempDir()
-		in.writeConfig(func(c *Config) { c.LogDir = dir })
+	dir := t.TempDir()
+	in.writeConfig(func(c *Config) { c.LogDir = dir })
+	all := []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT}
+	for i, sig := range append([]syscall.Signal{syscall.SIGTERM}, all...) {
 		cmd := exec.CommandContext(t.Context(), hook, "--config", in.config, "restore", "--log", "--wait", "0", "--poll-interval", "1h", seg2, "pg_wal/RECOVERYXLOG")
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
@@ -189,17 +192,46 @@ func TestSignals(t *testing.T) {
 			text, err := os.ReadFile(logs[0])
 			return err == nil && strings.Contains(string(text), "waiting")
 		})
+		want := "pg_manage-hook" // which asks the archiver
+		if i == 0 {
+			want = "pg_manage" // which has started it
+		}
+		if exe, err := os.Readlink("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/exe"); err != nil || filepath.Base(exe) != want {
+			t.Errorf("call %d is %s, not %s, %v", i, exe, want, err)
+		}
 		if err := cmd.Process.Signal(sig); err != nil {
 			t.Fatal(err)
 		}
 		err := cmd.Wait()
 		var exit *exec.ExitError
-		if !errors.As(err, &exit) || exit.ExitCode() != want {
-			t.Errorf("%v: %v, want status %d", sig, err, want)
+		if !errors.As(err, &exit) || exit.ExitCode() != 128+int(sig) && exit.Sys().(syscall.WaitStatus).Signal() != sig {
+			t.Errorf("call %d, %v: %v", i, sig, err)
+		}
+		logs, _ := filepath.Glob(dir + "/restore-*.log")
+		for _, l := range logs {
+			if err := os.Remove(l); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if found, _ := filepath.Glob("pg_wal/*[XM]*"); len(found) > 0 {
 			t.Errorf("left %v", found)
 		}
+	}
+}
+
+// noRetry is what package planner puts after the hook in restore_command.
+const noRetry = "; s=$?; [ $s -ne 2 ] || [ -e standby.signal ] || s=200; exit $s"
+
+// stopsOnTwo: status 2 of the hook must not end a recovery.
+func (s *server) stopsOnTwo(data string) {
+	s.t.Helper()
+	s.settings(data, "restore_command = '(exit 2)"+noRetry+"'\n")
+	s.write(data+"/recovery.signal", "")
+	if err := s.start(data); err == nil {
+		s.t.Error("PostgreSQL came up when the hook got no memory")
+	}
+	if log, err := os.ReadFile(s.root + "/log"); err != nil || !strings.Contains(string(log), "exited with exit code 200") {
+		s.t.Errorf("PostgreSQL did not stop for that: %v\n%s", err, log)
 	}
 }
 

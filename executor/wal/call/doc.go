@@ -1,12 +1,20 @@
 // Package call is the near side of the background archiver: what the small program
 // that PostgreSQL runs for each file of WAL does. It links the standard library's
-// thinnest packages alone, since it starts once a file.
+// thinnest packages alone and starts no goroutine, since it starts once a file, and
+// what package os and its like do before main is most of such a call.
 //
 // [Run] asks the archiver of the instance through a unix socket beside the
-// configuration, and starts it when there is none. When the archiver cannot be had (it
-// does not start, does not answer, has another configuration, belongs to somebody
-// else, would become PostgreSQL's child) the program replaces itself by the full one,
-// which does the work alone. So nothing hangs on the archiver but time.
+// configuration, once. Where that does not give an answer, for whatever reason, the
+// program replaces itself by the full one under the hook's name, which takes its time:
+// package patient, next to this one, asks again, starts an archiver, and does the work
+// alone in the end. An archiver that hangs is waited for once only: the full program
+// is told by [AloneVariable].
+//
+// The small program leaves signals to the kernel, so one that is ended while the
+// archiver works dies of that signal. PostgreSQL takes that like the status of 128 and
+// the signal's number that the full program gives (wait_error.c, wait_result_is_signal
+// and wait_result_is_any_signal), whether there is a shell in between or not. The
+// archiver sees that its caller went away, and drops what it did for it alone.
 //
 // The socket is <configuration file>.sock. A connection carries one request and its
 // answer. The request is one frame of type 'q' with fields ended by NUL bytes:

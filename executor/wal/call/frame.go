@@ -1,7 +1,6 @@
 package call
 
 import (
-	"encoding/binary"
 	"errors"
 	"io"
 	"strings"
@@ -32,8 +31,8 @@ func WriteFrame(w io.Writer, kind byte, payload []byte) error {
 		payload = payload[:maxFrame]
 	}
 	b := make([]byte, 5+len(payload))
-	b[0] = kind
-	binary.BigEndian.PutUint32(b[1:], uint32(len(payload)))
+	n := len(payload)
+	b[0], b[1], b[2], b[3], b[4] = kind, byte(n>>24), byte(n>>16), byte(n>>8), byte(n)
 	copy(b[5:], payload)
 	_, err := w.Write(b)
 	return err
@@ -45,7 +44,8 @@ func ReadFrame(r io.Reader) (kind byte, payload []byte, err error) {
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return 0, nil, err
 	}
-	n := binary.BigEndian.Uint32(head[1:])
+	// Not encoding/binary, which brings in package reflect.
+	n := uint32(head[1])<<24 | uint32(head[2])<<16 | uint32(head[3])<<8 | uint32(head[4])
 	if n > maxFrame {
 		return 0, nil, errFrame
 	}

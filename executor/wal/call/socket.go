@@ -2,11 +2,25 @@ package call
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
+	"io"
+	"path"
 	"strconv"
+	"strings"
 	"syscall"
-	"time"
+)
+
+// silence is how long the archiver may say nothing before it is taken for hung, in
+// seconds: it says something every second.
+const silence = 15
+
+// Errors of a call to an archiver.
+var (
+	// ErrHung is an archiver that said nothing for as long as a caller waits.
+	ErrHung = errors.New("the archiver hangs")
+	// ErrNoAnswer is one that ended, or sent the caller on, before it had given an answer.
+	ErrNoAnswer = errors.New("the archiver gave no answer")
+
+	errPeer = errors.New("the archiver's socket belongs to another user")
 )
 
 // SocketName is the archiver's socket for a configuration file.
@@ -15,7 +29,7 @@ func SocketName(config string) string { return config + ".sock" }
 // address gives a name for the socket that fits into a sockaddr, whose 108 bytes a
 // long path exceeds: through the open directory.
 func address(dir int, config string) *syscall.SockaddrUnix {
-	return &syscall.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(dir) + "/" + filepath.Base(SocketName(config))}
+	return &syscall.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(dir) + "/" + path.Base(SocketName(config))}
 }
 
 // oPath is O_PATH of open(2), which package syscall lacks.
@@ -25,10 +39,9 @@ const oPath = 0x200000
 type conn struct{ fd int }
 
 // dial connects to the archiver of a configuration. The error is ENOENT or
-// ECONNREFUSED where none listens.
+// ECONNREFUSED where none listens, and ErrHung where one does not come to it.
 func dial(config string) (*conn, error) {
-	// Not os.Open, whose poller ends the whole program when it gets no file descriptor.
-	dir, err := syscall.Open(filepath.Dir(config), oPath|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
+	dir, err := syscall.Open(path.Dir(config), oPath|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +51,7 @@ func dial(config string) (*conn, error) {
 		return nil, err
 	}
 	c := &conn{fd}
-	err = c.timeout(silence) // one that hangs may have more callers waiting than the socket takes
+	err = c.timeout(syscall.Timeval{Sec: silence}) // one that hangs may have more callers waiting than the socket takes
 	for err == nil {
 		if err = syscall.Connect(fd, address(dir, config)); err == nil {
 			break
@@ -46,6 +59,9 @@ func dial(config string) (*conn, error) {
 		if errors.Is(err, syscall.EINTR) {
 			err = nil
 		}
+	}
+	if errors.Is(err, syscall.EAGAIN) {
+		err = ErrHung
 	}
 	if err == nil {
 		err = c.checkPeer()
@@ -57,8 +73,6 @@ func dial(config string) (*conn, error) {
 	return c, nil
 }
 
-var errPeer = errors.New("the archiver's socket belongs to another user")
-
 // checkPeer makes sure that this user, or root, answers: what says "durable" decides
 // whether PostgreSQL keeps a segment.
 func (c *conn) checkPeer() error {
@@ -66,15 +80,14 @@ func (c *conn) checkPeer() error {
 	if err != nil {
 		return err
 	}
-	if cred.Uid != 0 && int(cred.Uid) != os.Geteuid() {
+	if cred.Uid != 0 && int(cred.Uid) != syscall.Geteuid() {
 		return errPeer
 	}
 	return nil
 }
 
 // timeout bounds each later read and write.
-func (c *conn) timeout(d time.Duration) error {
-	tv := syscall.NsecToTimeval(d.Nanoseconds())
+func (c *conn) timeout(tv syscall.Timeval) error {
 	return errors.Join(
 		syscall.SetsockoptTimeval(c.fd, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &tv),
 		syscall.SetsockoptTimeval(c.fd, syscall.SOL_SOCKET, syscall.SO_SNDTIMEO, &tv))
@@ -89,7 +102,7 @@ func (c *conn) Read(b []byte) (int, error) {
 		case err != nil:
 			return 0, err
 		case n == 0 && len(b) > 0:
-			return 0, errEOF
+			return 0, io.EOF
 		}
 		return n, nil
 	}
@@ -111,3 +124,65 @@ func (c *conn) Write(b []byte) (int, error) {
 }
 
 func (c *conn) close() { syscall.Close(c.fd) } //nolint:errcheck // a socket
+
+// exchange sends the request and passes on the answer. The error is ErrHung or
+// ErrNoAnswer.
+func (c *conn) exchange(q Request, stdout, stderr io.Writer) (status int, err error) {
+	if err := WriteFrame(c, FrameRequest, q.Encode()); err != nil {
+		return 0, noAnswer(err)
+	}
+	for {
+		kind, payload, err := ReadFrame(c)
+		if err != nil {
+			return 0, noAnswer(err)
+		}
+		switch kind {
+		case FrameWorking:
+		case FrameOut:
+			stdout.Write(payload) //nolint:errcheck // as good as it gets
+		case FrameSay:
+			stderr.Write(payload) //nolint:errcheck // as good as it gets
+		case FrameExit:
+			if len(payload) != 1 {
+				return 0, ErrNoAnswer
+			}
+			return int(payload[0]), nil
+		default:
+			return 0, ErrNoAnswer
+		}
+	}
+}
+
+func noAnswer(err error) error {
+	if errors.Is(err, syscall.EAGAIN) {
+		return ErrHung
+	}
+	return ErrNoAnswer
+}
+
+// Query asks an archiver that runs, and starts none. Not ok: there is none that answers.
+func Query(config string, args ...string) (out []byte, ok bool) {
+	config, _, err := absolute(config)
+	if err != nil {
+		return nil, false
+	}
+	c, err := dial(config)
+	if err != nil {
+		return nil, false
+	}
+	defer c.close()
+	var b strings.Builder
+	status, err := c.exchange(Request{Version: Version, Dir: "/", Config: config, Args: args}, &b, io.Discard)
+	return []byte(b.String()), err == nil && status == 0
+}
+
+// absolute gives the absolute path of a file, and the working directory.
+func absolute(name string) (file, dir string, err error) {
+	if dir, err = syscall.Getwd(); err != nil {
+		return "", "", err
+	}
+	if path.IsAbs(name) {
+		return path.Clean(name), dir, nil
+	}
+	return path.Join(dir, name), dir, nil
+}

@@ -1,8 +1,9 @@
-package call
+package patient
 
 import (
 	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -37,7 +38,7 @@ func start(full []string, config string) error {
 	argv := append(append([]string{}, full...), "--config", config, "archiver")
 	_, err = syscall.ForkExec(full[0], argv, &syscall.ProcAttr{
 		Dir:   "/",
-		Env:   os.Environ(),
+		Env:   environment(),
 		Files: []uintptr{uintptr(null), uintptr(ready[1]), uintptr(null)},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
@@ -47,6 +48,11 @@ func start(full []string, config string) error {
 		return err
 	}
 	return awaitReady(r)
+}
+
+// environment is ours without what a restore alone needs: see package call.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(e string) bool { return e == "GOTRACEBACK=crash" })
 }
 
 // adopts says that PostgreSQL is the first process of its container, and so becomes the

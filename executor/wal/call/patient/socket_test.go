@@ -1,4 +1,4 @@
-package call
+package patient
 
 import (
 	"errors"
@@ -9,6 +9,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"pg_manage/executor/wal/call"
+	"pg_manage/executor/wal/call/calltest"
 )
 
 func TestWhatLiesInThePlaceOfTheSocket(t *testing.T) {
@@ -28,8 +31,8 @@ func TestWhatLiesInThePlaceOfTheSocket(t *testing.T) {
 			return syscall.Bind(fd, &syscall.SockaddrUnix{Name: "../" + filepath.Base(name)})
 		},
 	} {
-		config := place(t)
-		if err := make(SocketName(config)); err != nil {
+		config := calltest.Place(t)
+		if err := make(call.SocketName(config)); err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
 		if got := run(config, func() int { return 42 }, "archive", "pg_wal/x"); got != 42 {
@@ -38,7 +41,7 @@ func TestWhatLiesInThePlaceOfTheSocket(t *testing.T) {
 		if got := run(config, nil, "restore", "x", "pg_wal/y"); got != 200 {
 			t.Errorf("%s: restore: %d", what, got)
 		}
-		if out, ok := Query(config, "status"); ok {
+		if out, ok := call.Query(config, "status"); ok {
 			t.Errorf("%s: it answers %q", what, out)
 		}
 	}
@@ -52,9 +55,9 @@ func TestAPathLongerThanASocketsAddress(t *testing.T) {
 	}
 	t.Chdir(root + "/data")
 	config := root + "/hook.json"
-	fake(t, config, func(c net.Conn) {
-		asked(c)
-		WriteFrame(c, FrameExit, []byte{7}) //nolint:errcheck // seen below
+	calltest.Fake(t, config, func(c net.Conn) {
+		calltest.Asked(c)
+		call.WriteFrame(c, call.FrameExit, []byte{7}) //nolint:errcheck // seen below
 	})
 	if got := run(config, func() int { return 42 }, "archive", "pg_wal/x"); got != 7 {
 		t.Errorf("got %d", got)
@@ -66,7 +69,7 @@ func TestAnArchiverOfAnotherUserIsNotBelieved(t *testing.T) {
 	if os.Geteuid() != 0 {
 		return // there is nobody else to be
 	}
-	config := place(t)
+	config := calltest.Place(t)
 	const nobody = 65534
 	listening := make(chan net.Listener)
 	go func() {
@@ -99,8 +102,8 @@ func TestAnArchiverOfAnotherUserIsNotBelieved(t *testing.T) {
 			if err != nil {
 				return
 			}
-			WriteFrame(c, FrameExit, []byte{0}) //nolint:errcheck // nobody reads it
-			c.Close()                           //nolint:errcheck // a test's socket
+			call.WriteFrame(c, call.FrameExit, []byte{0}) //nolint:errcheck // nobody reads it
+			c.Close()                                     //nolint:errcheck // a test's socket
 		}
 	}()
 	if got := run(config, func() int { return 42 }, "archive", "pg_wal/x"); got != 42 {
@@ -111,7 +114,7 @@ func TestAnArchiverOfAnotherUserIsNotBelieved(t *testing.T) {
 // TestNothingIsLeftToAPostgreSQLThatAdoptsIt: in a container it may be the first process.
 func TestNothingIsLeftToAPostgreSQLThatAdoptsIt(t *testing.T) {
 	for pid, want := range map[string]bool{"1\n/data\n": false, "17\n/data\n": true, "4711\n": true, "": true} {
-		config := place(t)
+		config := calltest.Place(t)
 		started := filepath.Dir(config) + "/started"
 		program := filepath.Dir(config) + "/pg_manage"
 		if err := os.WriteFile(program, []byte("#!/bin/sh\n: > '"+started+"'\n"), 0o700); err != nil {
