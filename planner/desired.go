@@ -43,7 +43,7 @@ func (b *builder) nodeSettings(n *schema.Node) map[string]string {
 		if b.c.Archiving.Log {
 			log = " --log"
 		}
-		v["archive_command"] = hook + " archive" + log + " %p"
+		v["archive_command"] = "exec " + hook + " archive" + log + " %p" // in the shell's place: one process less per segment
 		// Go's runtime ends a program with 2 when the kernel gives it no memory, before any code of ours runs. In standby
 		// mode PostgreSQL tries again after it; outside it would take it for the archive's end, so there it becomes a
 		// status on which it stops. Its commands run in the data directory.

@@ -76,7 +76,7 @@ func TestCommandsDoublePercent(t *testing.T) {
 	b := newBuilder(c, f, testOptions())
 	b.primary = c.Node("node1")
 	v := b.nodeSettings(c.Node("node1"))
-	if want := `'/srv/100%%/bin/pg_manage-hook' --config '/srv/it'\''s/hook.json' archive %p`; v["archive_command"] != want {
+	if want := `exec '/srv/100%%/bin/pg_manage-hook' --config '/srv/it'\''s/hook.json' archive %p`; v["archive_command"] != want {
 		t.Errorf("got %s", v["archive_command"])
 	}
 	if want := `'/srv/100%%/bin/pg_manage-hook' --config '/srv/it'\''s/hook.json' restore %f %p; s=$?; [ $s -ne 2 ] || [ -e standby.signal ] || s=200; exit $s`; v["restore_command"] != want {

@@ -162,7 +162,7 @@ func TestAHungArchiverHoldsNobody(t *testing.T) {
 func TestAnArchiverThatIsToldToEndSendsItsCallersOn(t *testing.T) {
 	n := newNode(t)
 	n.must(0, "archive", n.segment(1))
-	pid := n.archiver()
+	pid := n.serving()
 	waiting := n.command("restore", "--wait", "0", "--poll-interval", "1", seg(2), "pg_wal/RECOVERYXLOG")
 	var out bytes.Buffer
 	waiting.Stderr = &out

@@ -181,6 +181,13 @@ func (n *node) archiver() int {
 	return st.PID
 }
 
+// serving waits for the archiver that the first call has started.
+func (n *node) serving() (pid int) {
+	n.t.Helper()
+	waitFor(n.t, func() bool { pid = n.archiver(); return pid != 0 })
+	return pid
+}
+
 func (n *node) status() (st wal.ArchiverStatus, ok bool) {
 	text, ok := call.Query(n.config, "status")
 	return st, ok && json.Unmarshal(text, &st) == nil

@@ -29,7 +29,7 @@ import (
 // Defaults.
 const (
 	defaultIdle    = time.Minute
-	lockTime       = 4 * time.Second  // a predecessor lets go of the socket at once; less than a caller waits
+	lockTime       = time.Second      // a predecessor lets go of the socket at once
 	finishTime     = 30 * time.Second // for what is under way at the end
 	localWorkers   = 4
 	distantWorkers = 8        // a line's delay is waited for, not worked

@@ -216,7 +216,7 @@ func (p *pusher) finish(j *job, err error) {
 func (p *pusher) ahead() {
 	p.mu.Lock()
 	p.forget()
-	room := !p.failing && len(p.queue) < aheadFiles/2
+	room := !p.failing && len(p.queue) < aheadFiles/8 // else the workers have enough for a while
 	p.mu.Unlock()
 	if !room {
 		return

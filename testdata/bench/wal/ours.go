@@ -55,7 +55,7 @@ func (s *site) ours(dir string, atVault bool, workers int) *contender {
 	home := dir + "-hook"
 	c := &contender{
 		name:    "pg_manage",
-		archive: fmt.Sprintf("'%s' --config '%s/hook.json' archive %%p", hookProgram, home),
+		archive: fmt.Sprintf("exec '%s' --config '%s/hook.json' archive %%p", hookProgram, home),
 		restore: fmt.Sprintf("'%s' --config '%s/hook.json' restore %%f %%p", hookProgram, home),
 		store:   s.path(dir),
 		forget:  func() error { return s.empty(home + "/spool") },

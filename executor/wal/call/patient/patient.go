@@ -74,10 +74,9 @@ func ask(o Options, config, command string) (status int, ok bool) {
 	for range 2 {
 		status, err := call.Ask(o.Args, config, command)
 		if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
-			if start(o.Full, config) != nil {
-				return 0, false
-			}
-			status, err = call.Ask(o.Args, config, command)
+			// The next call finds it. This one is done by then.
+			_ = start(o.Full, config)
+			return 0, false
 		}
 		if err == nil {
 			return status, true

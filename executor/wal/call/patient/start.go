@@ -7,47 +7,33 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 )
-
-// startTime is how long an archiver may take until it listens.
-const startTime = 5 * time.Second
 
 var errNotStarted = errors.New("the archiver did not start")
 
-// start starts an archiver in the background and waits until it listens, or another
-// one does. It gets nothing of ours: not the standard streams, which PostgreSQL's log
-// collector would wait for, no other open file, not the working directory, and no part
-// in the process group that PostgreSQL signals.
+// start starts an archiver in the background, and does not wait until it listens: the
+// call at hand is done sooner without it. The archiver gets nothing of ours: not the
+// standard streams, which PostgreSQL's log collector would wait for, no other open
+// file, not the working directory, and no part in the process group that PostgreSQL
+// signals.
 func start(full []string, config string) error {
 	if adopts() {
 		return errNotStarted
 	}
-	ready := make([]int, 2)
-	if err := syscall.Pipe2(ready, syscall.O_CLOEXEC); err != nil {
-		return err
-	}
-	r := os.NewFile(uintptr(ready[0]), "ready")
-	defer r.Close() //nolint:errcheck // a pipe's reading end
 	null, err := syscall.Open("/dev/null", syscall.O_RDWR|syscall.O_CLOEXEC, 0)
 	if err != nil {
-		syscall.Close(ready[1]) //nolint:errcheck // a pipe
 		return err
 	}
+	defer syscall.Close(null) //nolint:errcheck // /dev/null
 	keepToOurselves()
 	argv := append(append([]string{}, full...), "--config", config, "archiver")
 	_, err = syscall.ForkExec(full[0], argv, &syscall.ProcAttr{
 		Dir:   "/",
 		Env:   environment(),
-		Files: []uintptr{uintptr(null), uintptr(ready[1]), uintptr(null)},
+		Files: []uintptr{uintptr(null), uintptr(null), uintptr(null)},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
-	syscall.Close(ready[1]) //nolint:errcheck // a pipe
-	syscall.Close(null)     //nolint:errcheck // /dev/null
-	if err != nil {
-		return err
-	}
-	return awaitReady(r)
+	return err
 }
 
 // environment is ours without what a restore alone needs: see package call.
@@ -68,27 +54,6 @@ func adopts() bool {
 	b := make([]byte, 16)
 	n, err := syscall.Read(fd, b)
 	return err == nil && strings.HasPrefix(string(b[:max(n, 0)]), "1\n")
-}
-
-// awaitReady reads the archiver's word: it writes a line when it listens, and closes
-// the pipe without one when it cannot.
-func awaitReady(r *os.File) error {
-	got := make(chan error, 1)
-	go func() {
-		b := make([]byte, 16)
-		n, _ := r.Read(b)
-		if strings.HasPrefix(string(b[:n]), "ready") {
-			got <- nil
-			return
-		}
-		got <- errNotStarted
-	}()
-	select {
-	case err := <-got:
-		return err
-	case <-time.After(startTime):
-		return errNotStarted
-	}
 }
 
 // keepToOurselves closes, for programs that we start, what PostgreSQL left open for us.
