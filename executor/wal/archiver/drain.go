@@ -7,10 +7,12 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// Pauses between tries to empty a queue.
+// Pauses between tries to empty a queue, and between looks at an empty one: a call that
+// is done alone puts files there too.
 const (
 	drainPause    = time.Second
 	drainPauseMax = time.Minute
+	drainLook     = 5 * time.Second
 )
 
 // drainQueue keeps the queue of one target empty, as far as the target takes what is
@@ -29,6 +31,7 @@ func drainQueue(ctx context.Context, drain func(context.Context) error, more <-c
 			select {
 			case <-ctx.Done():
 			case <-more:
+			case <-time.After(drainLook):
 			}
 			continue
 		}
