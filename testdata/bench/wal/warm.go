@@ -40,7 +40,7 @@ func (s *site) warmCalls() error {
 				return err
 			}
 		}
-	} else if _, err := s.caller.call(command(ours.archive, s.backlog[0])); err != nil {
+	} else if err := s.warmUp(ours); err != nil {
 		return err
 	}
 	calls := []string{"true", ours.archive, backrest.archive}
@@ -69,6 +69,21 @@ func (s *site) warmCalls() error {
 	s.report.row("a  "+what+" / sh -c true", "<= 2.5x", times(hook, bare), figures)
 	s.report.row("a  pgBackRest's call / hook call", ">= 2x", times(other, hook), "as above")
 	return nil
+}
+
+// warmUp calls until the archiver works ahead: the first call starts it and does its
+// segment alone.
+func (s *site) warmUp(c *contender) error {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if _, err := s.caller.call(command(c.archive, s.backlog[0])); err != nil {
+			return err
+		}
+		all, err := filepath.Glob(filepath.Join(c.store, "*/*/*/*.zst"))
+		if err != nil || len(all) > 1 {
+			return err
+		}
+	}
+	return fmt.Errorf("%s: no archiver works ahead within a minute", c.name)
 }
 
 // command is an archive_command for one segment, as PostgreSQL makes it.
