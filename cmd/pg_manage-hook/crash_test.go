@@ -217,6 +217,8 @@ func TestTenThousandSegmentsThroughOneArchiver(t *testing.T) {
 	for i := 1; i <= ahead; i++ {
 		sparse(i)
 	}
+	n.must(0, "archive", "pg_wal/"+seg(1)) // alone, and the archiver is there for all of them
+	n.serving()
 	var early wal.ArchiverStatus
 	var fds, pid int
 	for i := 1; i <= files; i++ {

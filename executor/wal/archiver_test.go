@@ -24,6 +24,13 @@ func (s *server) archiverOf(config string) int {
 	return st.Archiver.PID
 }
 
+// serving waits for the archiver that the first call has started.
+func (s *server) serving(config string) (pid int) {
+	s.t.Helper()
+	waitFor(s.t, func() bool { pid = s.archiverOf(config); return pid != 0 })
+	return pid
+}
+
 // killed ends a process that the test started, and waits until it is gone.
 func killed(t *testing.T, pid int) {
 	t.Helper()
@@ -159,10 +166,7 @@ func TestPostgreSQLAndItsArchiver(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.switched(s.root, "at first")
-	pid := s.archiverOf(s.config)
-	if pid == 0 {
-		t.Fatal("no archiver runs")
-	}
+	pid := s.serving(s.config)
 
 	// It ends, by whatever means: PostgreSQL goes on, and keeps no zombie.
 	killed(t, pid)
@@ -172,7 +176,7 @@ func TestPostgreSQLAndItsArchiver(t *testing.T) {
 			t.Errorf("the postmaster has a child %s", c)
 		}
 	}
-	pid = s.archiverOf(s.config)
+	pid = s.serving(s.config)
 
 	// PostgreSQL ends, by whatever means: it goes on, and holds nobody up.
 	for _, mode := range []string{"fast", "immediate", "kill"} {
@@ -230,9 +234,7 @@ func (s *server) promote(target repo.Target) {
 			t.Errorf("no %s is in the archive, %v", pattern, err)
 		}
 	}
-	if s.archiverOf(s.root+"/state2/hook.json") == 0 {
-		t.Error("no archiver runs for the new primary")
-	}
+	s.serving(s.root + "/state2/hook.json")
 	cmd = s.configure(s.root+"/state3/hook.json", s.root+"/third", target)
 	s.settings(s.root+"/third", fmt.Sprintf("restore_command = %srestore %%f %%p'\narchive_mode = off\n", cmd))
 	s.write(s.root+"/third/recovery.signal", "")
