@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"pg_manage/executor/wal/call"
 	"pg_manage/executor/wal/call/calltest"
@@ -129,8 +130,18 @@ func TestNothingIsLeftToAPostgreSQLThatAdoptsIt(t *testing.T) {
 		if got := Run(o); got != 42 {
 			t.Errorf("%q: %d", pid, got)
 		}
-		if _, err := os.Stat(started); (err == nil) != want {
-			t.Errorf("%q: started: %v", pid, err)
+		if err := start(o.Full, config); (err == nil) != want {
+			t.Errorf("%q: starting it: %v", pid, err)
+		}
+		for end := time.Now().Add(time.Minute); want; time.Sleep(time.Millisecond) {
+			if _, err := os.Stat(started); err == nil {
+				break
+			} else if time.Now().After(end) {
+				t.Fatalf("%q: started: %v", pid, err)
+			}
+		}
+		if _, err := os.Stat(started); err == nil && !want {
+			t.Errorf("%q: it was started", pid)
 		}
 	}
 }
