@@ -17,6 +17,7 @@ func TestPlacesThatAnArchiverCannotUse(t *testing.T) {
 	for what, spoil := range map[string]func(n *node) error{
 		"a stale socket": func(n *node) error {
 			n.must(0, "archive", "pg_wal/"+seg(1))
+			n.serving()
 			n.kill(syscall.SIGKILL)
 			waitFor(t, func() bool { return len(n.processes()) == 0 })
 			_, err := os.Lstat(call.SocketName(n.config))
