@@ -125,6 +125,7 @@ func TestAHungArchiverHoldsNobody(t *testing.T) {
 	for i := range 4 {
 		n.must(0, "archive", n.segment(i+1))
 	}
+	n.serving()
 	pid := n.kill(syscall.SIGSTOP)
 	if pid == 0 {
 		t.Fatal("no archiver runs")
