@@ -215,10 +215,13 @@ func (n *node) processes() (pids []int) {
 
 // end ends the node's archivers.
 func (n *node) end() {
-	for _, pid := range n.processes() {
-		syscall.Kill(pid, syscall.SIGKILL) //nolint:errcheck // it may have ended
-	}
-	waitFor(n.t, func() bool { return len(n.processes()) == 0 })
+	waitFor(n.t, func() bool { // one may just be starting
+		pids := n.processes()
+		for _, pid := range pids {
+			syscall.Kill(pid, syscall.SIGKILL) //nolint:errcheck // it may have ended
+		}
+		return len(pids) == 0
+	})
 }
 
 func (n *node) kill(sig syscall.Signal) int {
