@@ -246,7 +246,7 @@ func TestAnUpgradeReplacesTheArchiver(t *testing.T) {
 	}
 	waitFor(t, func() bool {
 		n.must(0, "archive", "pg_wal/"+seg(1))
-		pid := n.serving()
+		pid := n.archiver()
 		return pid != 0 && pid != first
 	})
 }
