@@ -9,6 +9,7 @@ import (
 // CatalogFact is what one target has of a cluster's base backups, as a node sees it.
 type CatalogFact struct {
 	Target     string       `json:"target"`
+	Cluster    string       `json:"cluster"`         // whose backups
 	Known      bool         `json:"known"`           // the target was asked and answered
 	Error      string       `json:"error,omitempty"` // why it is not known
 	Backups    []BackupFact `json:"backups,omitempty"`
