@@ -5,30 +5,8 @@ import (
 
 	"pg_manage/executor/repo"
 	"pg_manage/executor/wal/audit"
-	"pg_manage/planner"
 	"pg_manage/schema/postgres"
 )
-
-// CatalogRequest asks which backups there are at several places.
-type CatalogRequest struct {
-	Version  int     `json:"version"`
-	Places   []Place `json:"places"`
-	StateDir string  `json:"state_dir"`
-}
-
-// CatalogResult has one entry for each place, in their order. A place that could not be
-// asked has its error there, and is no error of the command.
-type CatalogResult struct {
-	Version  int                   `json:"version"`
-	Catalogs []planner.CatalogFact `json:"catalogs"`
-}
-
-// BackupResult is the backup that was taken.
-type BackupResult struct {
-	Version int                `json:"version"`
-	Backup  planner.BackupFact `json:"backup"`
-	Read    int64              `json:"read"` // bytes read from the data directory
-}
 
 // RestoreResult is what a restore did.
 type RestoreResult struct {
@@ -117,66 +95,6 @@ func (r *VerifyResult) Sound() bool {
 	return sound
 }
 
-// DrillRequest asks for a restore to scratch that is started and checked.
-type DrillRequest struct {
-	Version        int               `json:"version"`
-	Place          Place             `json:"place"`
-	Label          string            `json:"label"`
-	Archives       []repo.Target     `json:"archives,omitempty"` // where WAL is read from
-	Scratch        string            `json:"scratch"`            // a directory to make; it must not be there
-	BinDir         string            `json:"bin_dir"`
-	Keep           bool              `json:"keep,omitempty"` // leave the scratch directory, also when all is well
-	Workers        int               `json:"workers,omitempty"`
-	Node           string            `json:"node"`
-	Tablespaces    map[string]string `json:"tablespaces,omitempty"`
-	StateDir       string            `json:"state_dir"`
-	RestoreCommand string            `json:"restore_command,omitempty"`
-}
-
-// DrillResult is what a drill found.
-type DrillResult struct {
-	Version  int           `json:"version"`
-	Label    string        `json:"label"`
-	Proven   time.Time     `json:"proven,omitzero"` // as the catalogue has it; zero when it failed
-	Steps    []DrillStep   `json:"steps"`
-	Problems []string      `json:"problems"`
-	Scratch  string        `json:"scratch,omitempty"` // when it was kept
-	Elapsed  time.Duration `json:"elapsed_ns"`
-}
-
-// DrillStep is one thing that a drill did.
-type DrillStep struct {
-	Name    string        `json:"name"` // restore, start, check, ...
-	Elapsed time.Duration `json:"elapsed_ns"`
-}
-
-// ExpireRequest asks for the removal of exactly these backups, and of WAL behind them.
-type ExpireRequest struct {
-	Version  int           `json:"version"`
-	Place    Place         `json:"place"`
-	Labels   []string      `json:"labels"`             // no other goes, whatever there is
-	Archives []repo.Target `json:"archives,omitempty"` // whose WAL goes that no backup needs any more
-	DryRun   bool          `json:"dry_run,omitempty"`
-	StateDir string        `json:"state_dir"`
-}
-
-// ExpireResult is what went.
-type ExpireResult struct {
-	Version int         `json:"version"`
-	Removed []string    `json:"removed"` // labels; with dry_run, that would go
-	WAL     []ExpireWAL `json:"wal"`
-	Stored  int64       `json:"stored"` // bytes that the backups had
-}
-
-// ExpireWAL is what went of one archive.
-type ExpireWAL struct {
-	Target   string `json:"target"`
-	Segments int64  `json:"segments"`
-	Bytes    int64  `json:"bytes"`
-	Before   string `json:"before,omitempty"` // first segment that stays
-	Error    string `json:"error,omitempty"`
-}
-
 // PinRequest asks that retention leave a backup alone, or not any more.
 type PinRequest struct {
 	Version  int    `json:"version"`
@@ -211,7 +129,7 @@ type LocateResult struct {
 	LSN      postgres.LSN      `json:"lsn,omitempty"`
 	Time     time.Time         `json:"time,omitzero"`
 	Timeline postgres.Timeline `json:"timeline,omitempty"`
-	End      postgres.LSN      `json:"end,omitempty"`     // where the WAL ends
-	Newest   time.Time         `json:"newest,omitzero"`   // newest commit that the archive has
+	End      postgres.LSN      `json:"end,omitempty"`      // where the WAL ends
+	Newest   time.Time         `json:"newest,omitzero"`    // newest commit that the archive has
 	Segments int64             `json:"segments,omitempty"` // that were read
 }
