@@ -197,3 +197,18 @@ type BackupPin struct {
 	Label         string `json:"label"`
 	Pinned        bool   `json:"pinned"`
 }
+
+// BackupIntent is the JSON form of `backup --dry-run`: what would be done.
+type BackupIntent struct {
+	FormatVersion string `json:"format_version"`
+	Cluster       string `json:"cluster"`
+	Target        string `json:"target"`
+	Node          string `json:"node"`
+	Standby       bool   `json:"standby,omitempty"`
+	Cold          bool   `json:"cold,omitempty"`
+	Kind          string `json:"kind"`
+	Parent        string `json:"parent,omitempty"` // when it was named; else the newest that serves
+	Rule          string `json:"rule"`
+	Workers       int    `json:"workers,omitempty"` // 0 leaves it to the node
+	RateBytes     int64  `json:"rate_bytes,omitempty"`
+}

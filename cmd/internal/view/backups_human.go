@@ -136,6 +136,7 @@ func backupColor(b Backup) string {
 
 func windowHuman(w io.Writer, st Style, c ClusterBackups, now time.Time) {
 	switch r := c.Recoverable; {
+	case c.Node == "": // which has been told
 	case c.WALUnknown != "":
 		fmt.Fprint(w, "  "+st.paint(yellow, "!")+strings.TrimPrefix(st.wrap("    ", "how far one can recover is not known: "+clean(c.WALUnknown)), "   "))
 	case r != nil:
@@ -215,4 +216,25 @@ func BackupPinHuman(w io.Writer, p BackupPin) {
 		return
 	}
 	fmt.Fprintf(w, "%s is not pinned: retention decides\n", clean(p.Label))
+}
+
+// BackupIntentHuman writes what a backup would do.
+func BackupIntentHuman(w io.Writer, i BackupIntent) {
+	what := "a full backup"
+	if i.Kind != "full" {
+		what = "an incremental backup on the newest that serves"
+		if i.Parent != "" {
+			what = "an incremental backup on " + clean(i.Parent)
+		}
+	}
+	where := clean(i.Node)
+	switch {
+	case i.Cold:
+		where += ", which is stopped"
+	case i.Standby:
+		where += ", a standby"
+	default:
+		where += ", the primary"
+	}
+	fmt.Fprintf(w, "%s: would take %s on %s, to %s, as %q says\n", clean(i.Cluster), what, where, clean(i.Target), clean(i.Rule))
 }
