@@ -65,7 +65,7 @@ A backup that is cut off is none: it is never listed, and the next one clears it
 	f.IntVar(&o.workers, "workers", 0, "files read and compressed at a time: `N`")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "only tell what would be done")
 	f.DurationVar(&o.lockTimeout, "lock-timeout", 0, "how long to wait for another run that holds the cluster's lock, such as 2m")
-	cmd.AddCommand(a.backupShow(), a.backupPin(true), a.backupPin(false))
+	cmd.AddCommand(a.backupShow(), a.backupPin(true), a.backupPin(false), a.backupExpire())
 	return cmd
 }
 
