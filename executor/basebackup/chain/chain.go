@@ -69,7 +69,7 @@ type Chain struct {
 // that of their ancestor.
 type record struct {
 	offset, length int64
-	mtime          int64
+	size, mtime    int64
 	mode           uint32
 }
 
@@ -175,7 +175,7 @@ func (c *Chain) layer(ctx context.Context, src Source, i int, w *spooler) error 
 		if err != nil {
 			return err
 		}
-		rec.mode, rec.mtime = e.Mode&0o7777, e.MTime
+		rec.size, rec.mode, rec.mtime = e.Size, e.Mode&0o7777, e.MTime
 		c.files[e.Path] = rec
 	}
 }
@@ -257,6 +257,20 @@ func (c *Chain) Len() int { return len(c.files) }
 
 // Has says whether there is a file of that path.
 func (c *Chain) Has(path string) bool { _, ok := c.files[path]; return ok }
+
+// Size is how many bytes the file of that path has; 0 when there is none.
+func (c *Chain) Size(path string) int64 { return c.files[path].size }
+
+// Sizes gives all paths of files, in no particular order, with their sizes in bytes.
+func (c *Chain) Sizes() iter.Seq2[string, int64] {
+	return func(yield func(string, int64) bool) {
+		for name, rec := range c.files {
+			if !yield(name, rec.size) {
+				return
+			}
+		}
+	}
+}
 
 // File gives one file of the newest backup, and false when it has none of that path.
 func (c *Chain) File(path string) (*File, bool, error) {
