@@ -25,7 +25,7 @@ func (r *restoring) fetchManifest(ctx context.Context) (f *os.File, err error) {
 	bad := func(err error) error {
 		return &chain.DamageError{Backup: r.info.Label, Object: o.Name, Err: err}
 	}
-	in, err := r.Backups.Open(ctx, r.info.Label, o.Name)
+	in, err := r.Catalog.Open(ctx, r.info.Label, o.Name)
 	var damaged *codec.DamagedError
 	switch {
 	case errors.Is(err, storage.ErrNotExist), errors.As(err, &damaged):
