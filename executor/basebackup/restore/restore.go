@@ -159,11 +159,6 @@ func (r *restoring) checkContent() error {
 	if control.Size < controlSize || control.Size > 1<<20 {
 		return bad("%s has %d bytes", controlFile, control.Size)
 	}
-	for _, l := range r.chain.Links() {
-		if l.Path == walDir {
-			return bad("%s is a link", l.Path)
-		}
-	}
 	return nil
 }
 
