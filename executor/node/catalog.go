@@ -35,14 +35,17 @@ type ExpireRequest struct {
 	Place    Place    `json:"place"`
 	Labels   []string `json:"labels"`
 	WAL      bool     `json:"wal,omitempty"` // and the WAL in the archive at the same target that what then stays does not need
+	DryRun   bool     `json:"dry_run,omitempty"`
 	StateDir string   `json:"state_dir"`
 }
 
 // ExpireResult says what an ExpireRequest removed.
 type ExpireResult struct {
 	Version  int      `json:"version"`
-	Removed  []string `json:"removed"` // labels
+	Removed  []string `json:"removed"` // labels; with dry_run, that would go
 	Segments int      `json:"segments,omitempty"`
+	Bytes    int64    `json:"bytes,omitempty"`  // of the segments, as stored
+	Before   string   `json:"before,omitempty"` // the oldest segment that stays
 }
 
 // DrillRequest asks to restore a backup into a scratch directory, to start PostgreSQL on
@@ -55,12 +58,18 @@ type DrillRequest struct {
 	Server           Server        `json:"server"`             // whose programs are used; DataDir: the scratch directory lies on its file system
 	SystemIdentifier string        `json:"system_identifier,omitempty"`
 	Workers          int           `json:"workers,omitempty"`
+	Scratch          string        `json:"scratch,omitempty"` // the directory in which the scratch directory is made; "" is beside the data directory
+	Keep             bool          `json:"keep,omitempty"`    // leave it there afterwards
 	StateDir         string        `json:"state_dir"`
 }
 
-// DrillResult says what a drill proved.
+// DrillResult says what a drill proved. One that found something wrong ends the command
+// with 1, and the result comes all the same.
 type DrillResult struct {
-	Version int       `json:"version"`
-	Label   string    `json:"label"`
-	Proven  time.Time `json:"proven"`
+	Version  int           `json:"version"`
+	Label    string        `json:"label"`
+	Proven   time.Time     `json:"proven,omitzero"` // zero when it was not
+	Problems []string      `json:"problems,omitempty"`
+	Scratch  string        `json:"scratch,omitempty"` // what was kept
+	Elapsed  time.Duration `json:"elapsed_ns"`
 }
