@@ -15,6 +15,11 @@ type CatalogFact struct {
 	Error      string       `json:"error,omitempty"` // why it is not known
 	Backups    []BackupFact `json:"backups,omitempty"`
 	Unfinished []string     `json:"unfinished,omitempty"` // labels of directories without backup.json
+
+	// Archives are what the archives have of the cluster's WAL, and Found where they have the
+	// point that a restore was asked for; both only where that was looked up.
+	Archives []ArchiveWAL  `json:"archives,omitempty"`
+	Found    []WALPosition `json:"found,omitempty"`
 }
 
 // BackupFact is one base backup. Times are UTC.
