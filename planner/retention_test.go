@@ -58,7 +58,9 @@ func TestBackupsAreKeptWhileAnyRuleWantsThem(t *testing.T) {
 		expire    string
 	}{
 		{
-			"without rules nothing ever expires", []schema.Keep{{}}, nil,
+			"without rules nothing ever expires",
+			[]schema.Keep{{}},
+			nil,
 			[]BackupFact{aged("a", 900), aged("b", 1)},
 			"b: no rule says what may go, newest whole backup | a: no rule says what may go", "",
 		},
@@ -69,22 +71,30 @@ func TestBackupsAreKeptWhileAnyRuleWantsThem(t *testing.T) {
 			"i1 f1",
 		},
 		{
-			"age, and never the newest whole backup", []schema.Keep{{Age: 7 * testDay}}, nil,
+			"age, and never the newest whole backup",
+			[]schema.Keep{{Age: 7 * testDay}},
+			nil,
 			[]BackupFact{aged("a", 30), aged("b", 20)},
 			"b: newest whole backup", "a",
 		},
 		{
-			"age keeps the parents of what is young", []schema.Keep{{Age: 7 * testDay}}, nil,
+			"age keeps the parents of what is young",
+			[]schema.Keep{{Age: 7 * testDay}},
+			nil,
 			[]BackupFact{aged("f", 9), aged("g", 8, upon("f")), aged("h", 8), aged("i", 3, upon("g"))},
 			"i: younger than 7d, newest whole backup | g: parent of i | f: parent of g", "h",
 		},
 		{
-			"the window reaches back to the newest backup before it", []schema.Keep{{Window: 14 * testDay}}, nil,
+			"the window reaches back to the newest backup before it",
+			[]schema.Keep{{Window: 14 * testDay}},
+			nil,
 			[]BackupFact{aged("a", 30), aged("b", 15), aged("c", 13), aged("d", 1)},
 			"d: recovery window 14d, newest whole backup | c: recovery window 14d | b: recovery window 14d", "a",
 		},
 		{
-			"a damaged or broken backup does not begin a window", []schema.Keep{{Window: 14 * testDay}}, nil,
+			"a damaged or broken backup does not begin a window",
+			[]schema.Keep{{Window: 14 * testDay}},
+			nil,
 			[]BackupFact{aged("a", 40), aged("b", 30), aged("c", 20, broken), aged("d", 16, damaged), aged("e", 1)},
 			"e: recovery window 14d, newest whole backup | d: not whole, and newer than b | c: not whole, and newer than b | b: recovery window 14d", "a",
 		},
@@ -96,7 +106,9 @@ func TestBackupsAreKeptWhileAnyRuleWantsThem(t *testing.T) {
 			"fri: recovery window 5d, newest whole backup | mon: recovery window 5d", "tue",
 		},
 		{
-			"rules of several blocks add up", []schema.Keep{{Full: 1}, {}, {Age: 10 * testDay}, {Full: 3}}, nil,
+			"rules of several blocks add up",
+			[]schema.Keep{{Full: 1}, {}, {Age: 10 * testDay}, {Full: 3}},
+			nil,
 			[]BackupFact{aged("a", 40), aged("b", 30), aged("c", 20), aged("d", 9), aged("e", 8)},
 			"e: newest 1 full, younger than 10d, newest 3 full, newest whole backup | d: younger than 10d, newest 3 full | c: newest 3 full", "a b",
 		},
@@ -126,7 +138,9 @@ func TestBackupsAreKeptWhileAnyRuleWantsThem(t *testing.T) {
 			"x: newest 2 full, newest whole backup | c: newest 2 full, newest whole backup | b: newest 2 full", "a",
 		},
 		{
-			"by age the newest before an upgrade stays", []schema.Keep{{Age: testDay * 2}}, nil,
+			"by age the newest before an upgrade stays",
+			[]schema.Keep{{Age: testDay * 2}},
+			nil,
 			[]BackupFact{aged("a", 9), aged("b", 8), aged("x", 1, upgraded)},
 			"x: younger than 2d, newest whole backup | b: newest whole backup", "a",
 		},
