@@ -10,11 +10,17 @@ import (
 
 // RestoreResult is what a restore did.
 type RestoreResult struct {
-	Version int   `json:"version"`
-	Files   int64 `json:"files"`
-	Written int64 `json:"written"` // bytes
-	Kept    int64 `json:"kept"`    // bytes that a delta found as they should be
-	Read    int64 `json:"read"`    // bytes fetched from the target
+	Version int           `json:"version"`
+	Label   string        `json:"label"`
+	Chain   []string      `json:"chain"` // labels that it was put together from, oldest first
+	Files   int64         `json:"files"`
+	Bytes   int64         `json:"bytes"`             // of all files
+	Fetched int64         `json:"fetched"`           // bytes read from the target
+	Written int64         `json:"written"`           // bytes of files that were written
+	Removed int64         `json:"removed,omitempty"` // files that the backup does not have
+	Resumed bool          `json:"resumed,omitempty"` // went on from an interrupted restore
+	OldWAL  string        `json:"old_wal,omitempty"` // directory of WAL that was not marked as archived
+	Elapsed time.Duration `json:"elapsed_ns"`
 }
 
 // SettingsRequest asks for the settings of a recovery in a stopped data directory, or for
