@@ -56,13 +56,19 @@ func (s *server) options() (Options, *told) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	archive := wal.NewLookup(target, "main", 0, repo.Open)
-	s.t.Cleanup(func() { archive.Close() }) //nolint:errcheck // a directory
 	events := &told{}
 	return Options{
-		Catalog: c, Archive: archive, Events: events, Cluster: "main", Node: "node1", StateDir: filepath.Join(s.root, "state"), ToolVersion: "test",
+		Catalog: c, Archive: s.lookup(0), Events: events, Cluster: "main", Node: "node1", StateDir: filepath.Join(s.root, "state"), ToolVersion: "test",
 		Server: Server{DataDir: s.data, BinDir: s.bin, SocketDir: s.root, Port: s.port, User: "postgres", Major: s.major},
 	}, events
+}
+
+// lookup looks into the archive of a system.
+func (s *server) lookup(system uint64) Archive {
+	target := repo.Target{Name: "nas", Scheme: "file", Path: filepath.Join(s.root, "target"), ArchiveDir: "pg_archlog"}
+	l := wal.NewLookup(target, "main", system, repo.Open)
+	s.t.Cleanup(func() { l.Close() }) //nolint:errcheck // a directory
+	return l
 }
 
 // mustTake takes a backup that is listed then.
