@@ -11,37 +11,24 @@ import (
 	"time"
 )
 
-// slowly makes the copy last until the test has done something: about a second for
-// every two MB.
-const slowly = 2 << 20
-
-// during starts a backup that is slow, and calls f while its files are copied.
-func (s *server) during(o Options, events *told, f func()) error {
+// during takes a backup, and calls f while its copy stands still in the middle.
+func (s *server) during(ctx context.Context, o Options, events *told, f func()) error {
 	s.t.Helper()
-	o.Rate = slowly
+	events.gate = &gate{reached: make(chan struct{}), open: make(chan struct{})}
 	done := make(chan error, 1)
-	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	go func() {
 		_, err := Take(ctx, o)
 		done <- err
 	}()
-	waitFor(s.t, "the copy is under way", func() bool {
-		select {
-		case err := <-done:
-			s.t.Fatalf("the backup has ended already: %v", err)
-		default:
-		}
-		events.mu.Lock()
-		defer events.mu.Unlock()
-		for _, e := range events.all {
-			if e.Done > 0 {
-				return true
-			}
-		}
-		return false
-	})
+	select {
+	case err := <-done:
+		s.t.Fatalf("the backup has ended before anything was copied: %v", err)
+	case <-events.gate.reached:
+	}
 	f()
+	close(events.gate.open)
 	return <-done
 }
 
@@ -108,7 +95,7 @@ func (a *sometimes) Has(ctx context.Context, name string) (bool, error) {
 func TestSessionThatIsKilledEndsTheBackup(t *testing.T) {
 	s := newPG(t).primary()
 	o, events := s.options()
-	err := s.during(o, events, func() {
+	err := s.during(t.Context(), o, events, func() {
 		s.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pg_manage backup'")
 	})
 	if err == nil || !strings.Contains(err.Error(), "the session that holds the server in backup mode") {
@@ -120,7 +107,7 @@ func TestSessionThatIsKilledEndsTheBackup(t *testing.T) {
 func TestServerThatIsKilledEndsTheBackup(t *testing.T) {
 	s := newPG(t).primary()
 	o, events := s.options()
-	err := s.during(o, events, func() { s.run(s.bin+"/pg_ctl", "-D", s.data, "-w", "-m", "immediate", "stop") })
+	err := s.during(t.Context(), o, events, func() { s.run(s.bin+"/pg_ctl", "-D", s.data, "-w", "-m", "immediate", "stop") })
 	if err == nil || !strings.Contains(err.Error(), "the session that holds the server in backup mode") {
 		t.Errorf("got %v", err)
 	}
@@ -130,21 +117,9 @@ func TestServerThatIsKilledEndsTheBackup(t *testing.T) {
 func TestInterruptLeavesNeitherBackupModeNorFiles(t *testing.T) {
 	s := newPG(t).primary()
 	o, events := s.options()
-	o.Rate = slowly
 	ctx, cancel := context.WithCancelCause(t.Context())
 	interrupted := errors.New("interrupted")
-	done := make(chan error, 1)
-	go func() {
-		_, err := Take(ctx, o)
-		done <- err
-	}()
-	waitFor(t, "the copy is under way", func() bool {
-		events.mu.Lock()
-		defer events.mu.Unlock()
-		return len(events.all) > 0
-	})
-	cancel(interrupted)
-	if err := <-done; !errors.Is(err, interrupted) {
+	if err := s.during(ctx, o, events, func() { cancel(interrupted) }); !errors.Is(err, interrupted) {
 		t.Errorf("got %v", err)
 	}
 	s.unlisted(o)
@@ -154,7 +129,7 @@ func TestInterruptLeavesNeitherBackupModeNorFiles(t *testing.T) {
 func TestTwoBackupsAtOnceOfOneInstance(t *testing.T) {
 	s := newPG(t).primary()
 	o, events := s.options()
-	err := s.during(o, events, func() {
+	err := s.during(t.Context(), o, events, func() {
 		second, _ := s.options()
 		_, err := Take(t.Context(), second)
 		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("another backup of %s is running (process %d,", s.data, os.Getpid())) {

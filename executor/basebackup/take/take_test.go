@@ -19,13 +19,23 @@ import (
 	"pg_manage/executor/wal"
 )
 
-// told keeps the events.
+// told keeps the events. With a gate the copy stands still at its first progress.
 type told struct {
-	mu  sync.Mutex
-	all []event.Event
+	mu   sync.Mutex
+	all  []event.Event
+	gate *gate
+}
+
+type gate struct {
+	once          sync.Once
+	reached, open chan struct{}
 }
 
 func (l *told) Emit(e event.Event) {
+	if l.gate != nil && e.Type == event.Progress {
+		l.gate.once.Do(func() { close(l.gate.reached) })
+		<-l.gate.open
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.all = append(l.all, e)
