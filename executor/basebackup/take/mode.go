@@ -81,7 +81,7 @@ func (x *session) unchanged(ctx context.Context, was recovery) error {
 	now, err := x.recovery(ctx)
 	switch {
 	case err != nil:
-		return fmt.Errorf("the session that holds the server in backup mode: %w", err)
+		return fmt.Errorf("the session that holds the server in backup mode was lost (the server's log says why): %w", err)
 	case was.standby && !now.standby:
 		return errPromoted
 	case was.standby && now.timeline != was.timeline:

@@ -43,7 +43,7 @@ func (o *Options) begin(ctx context.Context, f *facts, tli postgres.Timeline) (*
 	if r.parent != nil {
 		r.info.Kind, r.info.Parent = catalog.Incremental, r.parent.info.Label
 	}
-	if err := r.name(ctx); err != nil {
+	if err := r.name(ctx, entries); err != nil {
 		r.close()
 		return nil, err
 	}
