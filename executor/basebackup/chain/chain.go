@@ -298,8 +298,8 @@ func (c *Chain) Files() iter.Seq2[*File, error] {
 // Close lets go of the temporary file.
 func (c *Chain) Close() error { return c.spool.Close() }
 
-// checkTree makes sure that every path lies in a directory that is named, or in a
-// tablespace, and that none is two things.
+// checkTree makes sure that every path lies in a directory that is named, in a tablespace
+// or in pg_wal, and that none is two things.
 func (c *Chain) checkTree() error {
 	info := c.Newest()
 	slices.SortFunc(c.dirs, func(a, b Dir) int { return strings.Compare(a.Path, b.Path) })
@@ -323,7 +323,7 @@ func (c *Chain) checkTree() error {
 		if err := add(l.Path); err != nil {
 			return err
 		}
-		if _, ok := TablespaceOID(l.Path); ok {
+		if _, ok := TablespaceOID(l.Path); ok || l.Path == "pg_wal" {
 			holds[l.Path] = true
 		}
 	}

@@ -120,7 +120,7 @@ func (r *restoring) invalidate() error {
 
 // makeTree makes directories and links.
 func (r *restoring) makeTree() error {
-	for _, d := range r.chain.Dirs() { // each behind the one that it lies in
+	for _, d := range r.layout.dirs { // each behind the one that it lies in
 		p, rel := r.layout.find(d.Path)
 		if rel == "." {
 			continue

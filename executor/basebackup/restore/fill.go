@@ -14,6 +14,7 @@ import (
 	"pg_manage/executor/basebackup/chain"
 	"pg_manage/executor/basebackup/frame"
 	"pg_manage/executor/basebackup/index"
+	"pg_manage/executor/repo/catalog"
 	"pg_manage/executor/repo/codec"
 )
 
@@ -27,14 +28,14 @@ type filler struct {
 	written atomic.Int64
 
 	mu    sync.Mutex
-	parts map[[2]int]Ranger
+	parts map[[2]int]*catalog.Reader
 }
 
 // fill brings all files into being. One goroutine goes through the files in the order of
 // the backups' indexes and puts what is wanted together to runs; workers fetch these. With a
 // delta other workers look before at what is there.
 func (r *restoring) fill(ctx context.Context) error {
-	f := &filler{restoring: r, parts: map[[2]int]Ranger{}, handles: handles{delta: r.delta}}
+	f := &filler{restoring: r, parts: map[[2]int]*catalog.Reader{}, handles: handles{delta: r.delta}}
 	for _, size := range r.chain.Sizes() {
 		f.total += size
 		r.report.Files++
@@ -192,7 +193,7 @@ func (w *worker) fetch(ctx context.Context, r *run) error {
 }
 
 // part opens a part, once.
-func (f *filler) part(ctx context.Context, backup, part int) (Ranger, error) {
+func (f *filler) part(ctx context.Context, backup, part int) (*catalog.Reader, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	key := [2]int{backup, part}
@@ -200,7 +201,7 @@ func (f *filler) part(ctx context.Context, backup, part int) (Ranger, error) {
 		return p, nil
 	}
 	info := f.chain.Infos()[backup]
-	p, err := f.Backups.Object(ctx, info.Label, info.Parts[part])
+	p, err := f.Catalog.Object(ctx, info.Label, info.Parts[part])
 	if err == nil {
 		f.parts[key] = p
 	}

@@ -25,7 +25,7 @@ func (r *restoring) fetchManifest(ctx context.Context) (f *os.File, err error) {
 	bad := func(err error) error {
 		return &chain.DamageError{Backup: r.info.Label, Object: o.Name, Err: err}
 	}
-	in, err := r.Backups.Open(ctx, r.info.Label, o.Name)
+	in, err := r.Catalog.Open(ctx, r.info.Label, o.Name)
 	var damaged *codec.DamagedError
 	switch {
 	case errors.Is(err, storage.ErrNotExist), errors.As(err, &damaged):
@@ -98,7 +98,7 @@ func (r *restoring) finish(ctx context.Context) error {
 // where that of the backup was (initdb --allow-group-access).
 func (r *restoring) setModes() error {
 	top := os.FileMode(0o700)
-	for _, d := range r.chain.Dirs() {
+	for _, d := range r.layout.dirs {
 		mode := os.FileMode(d.Mode & 0o777)
 		if d.Path == path.Dir(controlFile) {
 			top |= mode & 0o050

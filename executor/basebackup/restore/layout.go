@@ -46,13 +46,14 @@ type layout struct {
 	data        *place
 	wal         *place            // nil: in the data directory
 	tablespaces map[string]*place // by oid
-	links       []chain.Link      // others than those of tablespaces
+	links       []chain.Link      // others than those of tablespaces and pg_wal
+	dirs        []chain.Dir       // each behind the one that it lies in
 	moved       bool              // a tablespace lies elsewhere than it did
 }
 
 // newLayout works out all places, and refuses those that lie in each other.
 func newLayout(c *chain.Chain, o Options) (*layout, error) {
-	l := &layout{tablespaces: map[string]*place{}}
+	l := &layout{tablespaces: map[string]*place{}, dirs: slices.Clone(c.Dirs())}
 	add := func(what, prefix, dir string) (*place, error) {
 		if !filepath.IsAbs(dir) || strings.ContainsRune(dir, 0) {
 			return nil, fmt.Errorf("%s: %q is no absolute path", what, dir)
@@ -80,6 +81,10 @@ func newLayout(c *chain.Chain, o Options) (*layout, error) {
 	unknown := maps.Clone(o.Tablespaces)
 	for _, k := range c.Links() {
 		oid, ok := chain.TablespaceOID(k.Path)
+		if k.Path == walDir { // where it led on the node it was taken on says nothing of this one
+			l.dirs = append(l.dirs, chain.Dir{Path: walDir, Mode: 0o700})
+			continue
+		}
 		if !ok {
 			l.links = append(l.links, k)
 			continue
@@ -99,6 +104,7 @@ func newLayout(c *chain.Chain, o Options) (*layout, error) {
 	for _, oid := range slices.Sorted(maps.Keys(unknown)) {
 		return nil, fmt.Errorf("backup %s has no tablespace %s: leave out its new place %s", o.Label, oid, unknown[oid])
 	}
+	slices.SortFunc(l.dirs, func(a, b chain.Dir) int { return strings.Compare(a.Path, b.Path) })
 	wal, err := walPlace(l.data.dir, o)
 	if err == nil && wal != "" {
 		l.wal, err = add("the directory of WAL", walDir, wal)

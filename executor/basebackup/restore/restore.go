@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"time"
@@ -19,25 +18,9 @@ import (
 	"pg_manage/executor/repo/catalog"
 )
 
-// Ranger reads parts of an object, decrypted.
-type Ranger interface {
-	Range(ctx context.Context, offset, length int64) (io.ReadCloser, error)
-}
-
-// Backups is where the backups of a cluster are.
-type Backups interface {
-	chain.Source
-	// Chain gives a backup and those that it builds upon, oldest first.
-	Chain(ctx context.Context, label string) ([]*catalog.Info, error)
-	// Check says whether all objects of a backup are there, and of the size that they should have.
-	Check(ctx context.Context, info *catalog.Info) error
-	// Object opens an object for reading parts of it.
-	Object(ctx context.Context, label string, o catalog.Object) (Ranger, error)
-}
-
 // Options say what is restored, and where to.
 type Options struct {
-	Backups          Backups
+	Catalog          *catalog.Catalog
 	Label            string
 	DataDir          string            // absolute
 	Delta            bool              // over a stopped data directory of the same cluster: only what differs is fetched
@@ -113,20 +96,17 @@ func Restore(ctx context.Context, o Options) (report *Report, err error) {
 
 // prepare reads and checks everything, and writes nothing.
 func (r *restoring) prepare(ctx context.Context) error {
-	infos, err := r.Backups.Chain(ctx, r.Label)
+	infos, err := r.Catalog.Chain(ctx, r.Label) // looks too whether all objects are there, and their sizes
 	if err != nil {
-		return fmt.Errorf("restore %s: %w", r.Label, err)
+		return err // it names the backup, and of a chain the one that is broken
 	}
 	for _, info := range infos {
 		if r.SystemIdentifier != "" && info.SystemIdentifier != r.SystemIdentifier {
 			return fmt.Errorf("backup %s is of the cluster with system identifier %s, not of %s", info.Label, info.SystemIdentifier, r.SystemIdentifier)
 		}
-		if err := r.Backups.Check(ctx, info); err != nil {
-			return err
-		}
 		r.report.Chain = append(r.report.Chain, info.Label)
 	}
-	if r.chain, err = chain.Open(ctx, r.Backups, infos, r.TempDir); err != nil {
+	if r.chain, err = chain.Open(ctx, r.Catalog, infos, r.TempDir); err != nil {
 		return err
 	}
 	r.info, r.report.Label = r.chain.Newest(), r.Label
@@ -178,11 +158,6 @@ func (r *restoring) checkContent() error {
 	}
 	if control.Size < controlSize || control.Size > 1<<20 {
 		return bad("%s has %d bytes", controlFile, control.Size)
-	}
-	for _, l := range r.chain.Links() {
-		if l.Path == walDir {
-			return bad("%s is a link", l.Path)
-		}
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ func (r *restoring) checkSpace(ctx context.Context) error {
 		}
 		of[p] = volumes[st.Dev]
 	}
-	for _, d := range r.chain.Dirs() {
+	for _, d := range r.layout.dirs {
 		p, _ := r.layout.find(d.Path)
 		of[p].need += unit
 		of[p].files++

@@ -66,7 +66,7 @@ func (r *restoring) syncAll() error {
 			}
 		}
 	}
-	for _, d := range r.chain.Dirs() {
+	for _, d := range r.layout.dirs {
 		p, rel := r.layout.find(d.Path)
 		if !p.sync.each {
 			continue

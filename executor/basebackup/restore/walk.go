@@ -38,7 +38,7 @@ func (r *restoring) walkPlaces(ctx context.Context, v visitor) error {
 // walk also counts what is neither in the backup nor PostgreSQL's: it is left alone.
 func (r *restoring) walk(ctx context.Context, v visitor) (strangers int64, err error) {
 	w := &walker{r: r, v: v, dirs: map[string]bool{}, links: r.wantLinks()}
-	for _, d := range r.chain.Dirs() {
+	for _, d := range r.layout.dirs {
 		w.dirs[d.Path] = true
 	}
 	for _, p := range r.layout.places() {

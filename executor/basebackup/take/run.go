@@ -2,10 +2,8 @@ package take
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
-	"time"
 
 	"pg_manage/executor/basebackup/pack"
 	"pg_manage/executor/repo/catalog"
@@ -17,7 +15,7 @@ type run struct {
 	o      *Options
 	facts  *facts
 	info   *catalog.Info
-	parent *parent // nil of a full backup
+	parent *parent      // nil of a full backup
 	copy   *pack.Packer // nil before it begins
 }
 
@@ -110,12 +108,12 @@ func (r *run) hot(ctx context.Context, x *session, was recovery) (*catalog.Info,
 
 // copyFiles copies the data directory while backup mode is seen to last.
 func (r *run) copyFiles(ctx context.Context, x *session, was recovery, changed pack.Summary) error {
+	if err := r.newCopy(ctx, changed); err != nil {
+		return err
+	}
 	ctx, end := x.watch(ctx, was)
 	defer end()
-	err := r.newCopy(ctx, changed)
-	if err == nil {
-		err = r.copy.Files(ctx)
-	}
+	err := r.copy.Files(ctx)
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		return cause // rather than what became of the copy then
 	}

@@ -21,10 +21,10 @@ import (
 
 // Options say what to back up, and where to.
 type Options struct {
-	Catalog  *catalog.Catalog
-	Archive  Archive                                            // where the WAL is awaited; nil: it is put into the backup
-	Events   event.Sink                                         // progress in bytes read, and notices
-	Now      func() time.Time                                   // names the backup
+	Catalog   *catalog.Catalog
+	Archive   Archive                                            // where the WAL is awaited; nil: it is put into the backup
+	Events    event.Sink                                         // progress in bytes read, and notices
+	Now       func() time.Time                                   // names the backup
 	SwitchWAL func(ctx context.Context, upTo postgres.LSN) error // makes a standby's primary end the segment with upTo; nil: nobody can
 
 	Cluster          string
