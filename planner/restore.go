@@ -124,6 +124,14 @@ func RestoreCommand(tool, config, options string) string {
 	return hook + " restore" + options + " %f %p; s=$?; [ $s -ne 2 ] || [ -e standby.signal ] || s=200; exit $s"
 }
 
+// choiceMade is the choice that came with the request for a restore in place.
+func (b *builder) choiceMade() *RecoveryChoice {
+	if b.inPlace == nil {
+		return nil
+	}
+	return b.inPlace.choice
+}
+
 // restoreInstance makes the data directory of the primary from a base backup.
 func (b *builder) restoreInstance(n *schema.Node, blocked string, pre []Condition) {
 	f, w := b.node(n), b.wanted()
@@ -138,7 +146,7 @@ func (b *builder) restoreInstance(n *schema.Node, blocked string, pre []Conditio
 	}
 	what := "a base backup of " + w.Cluster + " from " + w.Target.Name + " (" + later + ")"
 	if cat != nil {
-		x, err := chooseFrom(cat, w, b.c.Version)
+		x, _, err := b.chooseFrom(cat, w, b.choiceMade())
 		if err != nil {
 			b.errorf(n, "`pg_manage backups` lists what there is.", "%s cannot be restored %s: %v", n.Name, RecoveryText(*w), err)
 			return

@@ -16,6 +16,7 @@ type inPlace struct {
 	begun  bool            // the note of it is on the node
 	aside  map[string]bool // nodes whose data is moved aside
 	origin *BackupFact
+	choice *RecoveryChoice
 }
 
 // interrupted tells of a restore in place that was not finished. Nothing else is planned
@@ -65,12 +66,15 @@ func (b *builder) restoreInPlace(req *RestoreRequest) bool {
 		}
 		return false
 	}
-	x, err := chooseFrom(cat, &req.Want, b.c.Version)
+	x, choice, err := b.chooseFrom(cat, &req.Want, req.Choice)
 	if err != nil {
 		b.find(schema.SeverityError, nil, "Nothing was touched. `pg_manage backups` lists what there is.", "cluster %s cannot be restored %s: %v", b.c.Name, RecoveryText(req.Want), err)
 		return false
 	}
-	b.inPlace.origin = x
+	b.inPlace.origin, b.inPlace.choice = x, choice
+	for _, text := range choice.Notices {
+		b.find(schema.SeverityWarning, nil, "", "%s", text)
+	}
 	for _, n := range b.c.Nodes {
 		if f := b.node(n); f.holds() && f.Data.SystemIdentifier != x.SystemIdentifier {
 			b.errorf(n, "Nothing was touched. A cluster is restored from its own backups alone; declare a new one with bootstrap { restore { ... } } for those of another.",
