@@ -82,7 +82,7 @@ func expendable(entries []catalog.Entry, labels []string) error {
 // expireWAL removes WAL from the archive at the request's target.
 func (a *access) expireWAL(ctx context.Context, w Work, own *place, req *ExpireRequest, res *ExpireResult) error {
 	var kept []catalog.Entry
-	var unfinished []string
+	var begun []string
 	add := func(c *place) error {
 		entries, err := c.List(ctx)
 		if err != nil {
@@ -93,8 +93,8 @@ func (a *access) expireWAL(ctx context.Context, w Work, own *place, req *ExpireR
 				kept = append(kept, e)
 			}
 		}
-		more, err := c.Unfinished(ctx)
-		unfinished = append(unfinished, more...)
+		more, err := c.Begun(ctx)
+		begun = append(begun, more...)
 		return err
 	}
 	if len(req.All) == 0 {
@@ -128,7 +128,7 @@ func (a *access) expireWAL(ctx context.Context, w Work, own *place, req *ExpireR
 	defer done()
 	p := progress{w: w}
 	r, err := expire.Expire(ctx, archive, expire.Options{
-		Kept: kept, Unfinished: unfinished, DryRun: req.DryRun,
+		Kept: kept, Begun: begun, DryRun: req.DryRun,
 		Progress: func(int, int64) { p.at(0, 0) },
 	})
 	if r != nil {

@@ -50,16 +50,19 @@ type progress struct {
 }
 
 func (p *progress) at(done, total int64) {
+	p.say(event.Event{Type: event.Progress, Done: done, Total: total})
+}
+
+// say tells of progress, though not too often.
+func (p *progress) say(e event.Event) {
 	p.mu.Lock()
-	now := time.Now()
-	say := now.Sub(p.said) >= 100*time.Millisecond || done == total
-	if say {
-		p.said = now
+	defer p.mu.Unlock()
+	e.Time = time.Now()
+	if e.Time.Sub(p.said) < 100*time.Millisecond && (e.Total == 0 || e.Done < e.Total) {
+		return
 	}
-	p.mu.Unlock()
-	if say {
-		p.w.Events.Emit(event.Event{Time: now, Type: event.Progress, Done: done, Total: total})
-	}
+	p.said = e.Time
+	p.w.Events.Emit(e)
 }
 
 func (p *progress) notice(text string) {

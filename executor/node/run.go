@@ -66,6 +66,8 @@ func Run(ctx context.Context, w Work) error {
 		return do(ctx, w, text, restoreFiles)
 	case "expire":
 		return do(ctx, w, text, expireBackups)
+	case "locate":
+		return do(ctx, w, text, locatePoint)
 	case "pin":
 		return do(ctx, w, text, pin)
 	case "unpin":
