@@ -146,12 +146,13 @@ func (b *builder) restoreInstance(n *schema.Node, blocked string, pre []Conditio
 	}
 	what := "a base backup of " + w.Cluster + " from " + w.Target.Name + " (" + later + ")"
 	if cat != nil {
-		x, _, err := b.chooseFrom(cat, w, b.choiceMade())
+		x, choice, err := b.chooseFrom(cat, w, b.choiceMade())
 		if err != nil {
 			b.errorf(n, "`pg_manage backups` lists what there is.", "%s cannot be restored %s: %v", n.Name, RecoveryText(*w), err)
 			return
 		}
-		d.Source.Label, d.SystemIdentifier = x.Label, x.SystemIdentifier
+		d.Source.Label, d.SystemIdentifier, d.Want.Timeline = x.Label, x.SystemIdentifier, first(choice.Setting, w.Timeline)
+		d.Tablespaces = b.besideOld(n, x)
 		what = "base backup " + x.Label + " of " + w.Cluster + " from " + w.Target.Name
 	}
 	s := Step{
@@ -164,6 +165,9 @@ func (b *builder) restoreInstance(n *schema.Node, blocked string, pre []Conditio
 		},
 		Needs: []string{b.id(n, KindInstall), b.id(n, KindHookConfig)},
 		Undo:  "an interrupted restore lies beside the data directory and is cleared away by the next one",
+	}
+	for _, oid := range sortedKeys(d.Tablespaces) {
+		s.Changes = append(s.Changes, Change{Name: "tablespace " + oid, After: d.Tablespaces[oid], Note: "beside the old one"})
 	}
 	if d.SystemIdentifier != "" {
 		s.Post = append(s.Post, Condition{Node: n.Name, Fact: FactSystemID, Want: d.SystemIdentifier})

@@ -24,18 +24,41 @@ func (b *builder) chooseFrom(cat *CatalogFact, w *schema.Restore, made *Recovery
 			return nil, nil, err
 		}
 	}
+	x, err := usable(cat, w, made, b.c.Version)
+	return x, made, err
+}
+
+// usable checks a choice against the catalogue.
+func usable(cat *CatalogFact, w *schema.Restore, made *RecoveryChoice, major int) (*BackupFact, error) {
 	x := cat.Backup(made.Backup)
 	switch {
 	case x == nil:
-		return nil, nil, fmt.Errorf("there is no backup %s at %s any more", made.Backup, w.Target.Name)
+		return nil, fmt.Errorf("there is no backup %s at %s any more", made.Backup, w.Target.Name)
 	case x.Broken != "":
-		return nil, nil, fmt.Errorf("the backup %s cannot be restored (%s)", x.Label, x.Broken)
-	case x.Major() != 0 && x.Major() != b.c.Version:
-		return nil, nil, fmt.Errorf("the backup %s is of PostgreSQL %d, the file declares %d", x.Label, x.Major(), b.c.Version)
+		return nil, fmt.Errorf("the backup %s cannot be restored (%s)", x.Label, x.Broken)
+	case x.Major() != 0 && x.Major() != major:
+		return nil, fmt.Errorf("the backup %s is of PostgreSQL %d, the file declares %d", x.Label, x.Major(), major)
 	case x.Encrypted && w.Target.AgeIdentityFile == "":
-		return nil, nil, fmt.Errorf("the backup %s is encrypted, and target %s declares no age_identity_file to read it with", x.Label, w.Target.Name)
+		return nil, fmt.Errorf("the backup %s is encrypted, and target %s declares no age_identity_file to read it with", x.Label, w.Target.Name)
 	}
-	return x, made, nil
+	return x, nil
+}
+
+// SettleRestore completes a restore that was planned before the catalogue was known.
+func SettleRestore(cat *CatalogFact, d *RestoreDetail, major int) (*BackupFact, error) {
+	choice, err := ChooseRestore(cat, &d.Want)
+	if errors.Is(err, errNotLookedUp) {
+		choice, err = chooseByCatalog(cat, &d.Want)
+	}
+	if err != nil {
+		return nil, err
+	}
+	x, err := usable(cat, &d.Want, choice, major)
+	if err != nil {
+		return nil, err
+	}
+	d.Source.Label, d.SystemIdentifier, d.Want.Timeline = x.Label, x.SystemIdentifier, first(choice.Setting, d.Want.Timeline)
+	return x, nil
 }
 
 // ChooseRestore is ChooseBackup for what a restore block asks, on what a catalogue says of
@@ -46,7 +69,7 @@ func ChooseRestore(cat *CatalogFact, w *schema.Restore) (*RecoveryChoice, error)
 	}
 	q := RecoveryQuery{Backups: cat.Backups, Backup: w.Backup, Timeline: w.Timeline}
 	var err error
-	if q.Point, err = recoveryPoint(w.RecoveryTarget); err != nil {
+	if q.Point, err = PointOf(w.RecoveryTarget); err != nil {
 		return nil, err
 	}
 	q.Point.Found = cat.Found
@@ -63,7 +86,8 @@ func ChooseRestore(cat *CatalogFact, w *schema.Restore) (*RecoveryChoice, error)
 	return nil, err
 }
 
-func recoveryPoint(t schema.RecoveryTarget) (RecoveryPoint, error) {
+// PointOf reads a recovery target.
+func PointOf(t schema.RecoveryTarget) (RecoveryPoint, error) {
 	p := RecoveryPoint{XID: t.XID, Name: t.Name, Immediate: t.Immediate, Exclusive: !t.Inclusive}
 	var err error
 	if t.Time != "" {
@@ -84,7 +108,7 @@ func chooseByCatalog(cat *CatalogFact, w *schema.Restore) (*RecoveryChoice, erro
 	if w.Backup != "" {
 		return &RecoveryChoice{Backup: w.Backup}, nil
 	}
-	p, err := recoveryPoint(w.RecoveryTarget)
+	p, err := PointOf(w.RecoveryTarget)
 	if err != nil {
 		return nil, err
 	}
