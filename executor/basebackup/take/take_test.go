@@ -161,7 +161,11 @@ func (s *server) restore(o Options, info *catalog.Info, name string) *server {
 			s.t.Fatalf("%v: %s", err, out)
 		}
 	}
-	s.run(s.bin+"/pg_verifybackup", "-n", to.data)
+	if info.WAL == catalog.WALIncluded {
+		s.run(s.bin+"/pg_verifybackup", to.data) // which reads the WAL too
+	} else {
+		s.run(s.bin+"/pg_verifybackup", "-n", to.data)
+	}
 	to.configure("archive_mode = off", "restore_command = 'cp "+s.archive+"/$(echo %f | cut -c 1-16)/%f %p || cp "+s.archive+"/%f %p'")
 	return to
 }
