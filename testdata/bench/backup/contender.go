@@ -6,12 +6,13 @@ import (
 	"log"
 	"os"
 	"path/filepath"
-	"pg_manage/testdata/bench/hosts"
-	"pg_manage/testdata/bench/table"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"pg_manage/testdata/bench/hosts"
+	"pg_manage/testdata/bench/table"
 )
 
 // contender is one way to take backups and to restore them.

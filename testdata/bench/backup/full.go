@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+
 	"pg_manage/testdata/bench/hosts"
 	"pg_manage/testdata/bench/table"
 )

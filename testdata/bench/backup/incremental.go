@@ -2,9 +2,10 @@ package main
 
 import (
 	"fmt"
+	"strconv"
+
 	"pg_manage/testdata/bench/hosts"
 	"pg_manage/testdata/bench/table"
-	"strconv"
 )
 
 // change is an UPDATE that the incremental backups come after.

@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"pg_manage/testdata/bench/hosts"
 	"time"
+
+	"pg_manage/testdata/bench/hosts"
 )
 
 // settings of the benchmark's instance. Nothing here makes it less durable; checkpoints

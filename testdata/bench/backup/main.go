@@ -49,11 +49,12 @@ import (
 	"log"
 	"os"
 	"os/signal"
-	"pg_manage/testdata/bench/hosts"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"pg_manage/testdata/bench/hosts"
 )
 
 type options struct {

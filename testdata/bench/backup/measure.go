@@ -8,10 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"pg_manage/testdata/bench/hosts"
 	"strings"
 	"sync"
 	"time"
+
+	"pg_manage/testdata/bench/hosts"
 )
 
 // command is one that is measured.

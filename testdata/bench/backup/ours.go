@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+
 	"pg_manage/executor/node"
 	"pg_manage/executor/repo"
 	"pg_manage/executor/repo/catalog"
 	"pg_manage/testdata/bench/hosts"
-	"regexp"
 )
 
 const (

@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"pg_manage/testdata/bench/hosts"
 	"regexp"
 	"strings"
 	"time"
+
+	"pg_manage/testdata/bench/hosts"
 )
 
 // pgBackRest is pgBackRest with a repository at dir, on the host "db" or at the vault.

@@ -3,9 +3,10 @@ package main
 import (
 	"fmt"
 	"io/fs"
+	"time"
+
 	"pg_manage/testdata/bench/hosts"
 	"pg_manage/testdata/bench/table"
-	"time"
 )
 
 const relationFacts = "SELECT count(*) || ' relations of ' || sum(relpages) FROM pg_class WHERE relname ~ '^r[0-9]+$'"

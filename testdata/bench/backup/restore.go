@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+
 	"pg_manage/testdata/bench/hosts"
 	"pg_manage/testdata/bench/table"
 )

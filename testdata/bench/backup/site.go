@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"pg_manage/testdata/bench/hosts"
-	"pg_manage/testdata/bench/table"
 	"runtime"
 	"time"
+
+	"pg_manage/testdata/bench/hosts"
+	"pg_manage/testdata/bench/table"
 )
 
 const (
