@@ -123,8 +123,8 @@ type Reader struct {
 	lines  int64
 }
 
-// maxLine bounds a line: the sums of a file of 32 GB.
-const maxLine = 128 << 20
+// maxLine bounds a line, in bytes: that of a file of 48 GiB has less.
+const maxLine = 256 << 20
 
 // NewReader begins to read an index, whose header it reads.
 func NewReader(r io.Reader) (*Reader, error) {
