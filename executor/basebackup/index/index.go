@@ -217,8 +217,10 @@ func (x *Reader) Next() (*Entry, error) {
 		if err := json.Unmarshal(line, &e); err != nil || e.Lines != x.lines-1 {
 			return nil, fmt.Errorf("the index should have %d lines and has %d", e.Lines, x.lines-1)
 		}
-		if _, err := x.r.ReadByte(); !errors.Is(err, io.EOF) {
+		if _, err := x.r.ReadByte(); err == nil {
 			return nil, errors.New("the index goes on behind its end")
+		} else if !errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("the end of the index: %w", err)
 		}
 		return nil, io.EOF
 	}
