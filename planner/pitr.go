@@ -60,7 +60,7 @@ type RecoveryQuery struct {
 	Backups  []BackupFact
 	Backup   string // label of the one that must serve; "" leaves the choice
 	Point    RecoveryPoint
-	Timeline string // latest (also when empty), current (the backup's) or a number
+	Timeline string // latest (also when empty), current (the backup's, the newest one's when none is named) or a number
 	Archive  ArchiveWAL
 }
 
@@ -104,12 +104,8 @@ func refusal(kind, remedy, problem string, args ...any) *RecoveryRefusal {
 // ChooseBackup finds the newest backup from which recovery reaches the point, and refuses
 // with a *RecoveryRefusal where none does. A backup with damaged pages comes after all others.
 func ChooseBackup(q RecoveryQuery) (*RecoveryChoice, error) {
-	c := chooser{q: q, l: newLineage(q.Archive.Timelines), damaged: map[string]bool{}}
-	backups, err := c.candidates()
+	c, backups, err := newChooser(q)
 	if err != nil {
-		return nil, err
-	}
-	if err := c.resolveTimeline(backups); err != nil {
 		return nil, err
 	}
 	if err := c.checkPoint(); err != nil {
@@ -128,6 +124,15 @@ func ChooseBackup(q RecoveryQuery) (*RecoveryChoice, error) {
 	return nil, c.why
 }
 
+func newChooser(q RecoveryQuery) (*chooser, []BackupFact, error) {
+	c := &chooser{q: q, l: newLineage(q.Archive.Timelines), damaged: map[string]bool{}}
+	backups, err := c.candidates()
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, backups, c.resolveTimeline(backups)
+}
+
 func weight(kind string) int {
 	return slices.Index([]string{RefusedTimeline, RefusedBefore, RefusedInside, RefusedWAL, RefusedPast, RefusedHole, RefusedTarget}, kind)
 }
@@ -135,7 +140,7 @@ func weight(kind string) int {
 type chooser struct {
 	q   RecoveryQuery
 	l   lineage
-	tli postgres.Timeline // 0: each backup's own
+	tli postgres.Timeline
 	why *RecoveryRefusal
 
 	damaged map[string]bool // labels of backups with damaged pages, their own or of a parent
@@ -195,7 +200,8 @@ func (c *chooser) resolveTimeline(backups []BackupFact) error {
 		known[backups[i].Timeline] = true
 	}
 	switch s := c.q.Timeline; s {
-	case "current":
+	case "current": // where no backup is named, the newest one's
+		c.tli = backups[0].Timeline
 		return nil
 	case "", "latest":
 		for t := range known {

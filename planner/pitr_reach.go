@@ -74,12 +74,32 @@ func (c *chooser) end(tli postgres.Timeline) WALEnd {
 	return WALEnd{}
 }
 
+// Searches gives the WAL in which a point is to be looked for: on the way to the timeline,
+// from the oldest backup that serves on, newest first.
+func (q RecoveryQuery) Searches() ([]WALRun, error) {
+	c, backups, err := newChooser(q)
+	if err != nil {
+		return nil, err
+	}
+	var out []WALRun
+	for _, s := range c.cover(c.tli) {
+		from := s.to
+		for i := range backups {
+			if b := &backups[i]; c.onPath(b, c.tli) && b.StartLSN < s.to && b.StopLSN >= s.from {
+				from = min(from, max(b.StartLSN, s.from))
+			}
+		}
+		if from < s.to {
+			out = append(out, WALRun{c.tli, from, s.to})
+		}
+	}
+	slices.Reverse(out)
+	return out, nil
+}
+
 // try says where recovery ends that starts with a backup.
 func (c *chooser) try(b *BackupFact) (*RecoveryChoice, *RecoveryRefusal) {
 	tli := c.tli
-	if tli == 0 {
-		tli = b.Timeline
-	}
 	if !c.onPath(b, tli) {
 		return nil, c.refuseTimeline(b, tli)
 	}

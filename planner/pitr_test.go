@@ -195,3 +195,16 @@ func TestTheBackupThatServesIsTheNewestThatReachesThePoint(t *testing.T) {
 		})
 	}
 }
+
+func TestPointsAreLookedForFromTheOldestBackupOn(t *testing.T) {
+	q := RecoveryQuery{Backups: []BackupFact{takenAt("a", 1, 8, 11), takenAt("b", 1, 12, 24), takenAt("c", 1, 13, 26, broken)}, Archive: withHole()}
+	got, err := q.Searches()
+	if want := "[{1 0/18000028 0/28000000} {1 0/B000028 0/14000000}]"; err != nil || fmt.Sprint(got) != want {
+		t.Errorf("%v, %v, want %s", got, err, want)
+	}
+	q = RecoveryQuery{Backups: []BackupFact{takenAt("a", 1, 8, 11), takenAt("b", 1, 11, 26)}, Archive: forked(), Timeline: "2"}
+	got, err = q.Searches()
+	if want := "[{2 0/B000028 0/28000000}]"; err != nil || fmt.Sprint(got) != want {
+		t.Errorf("%v, %v, want %s", got, err, want)
+	}
+}
