@@ -17,6 +17,9 @@ type BackupPlace struct {
 	Cluster   string // whose backups and whose archive
 }
 
+// Name names the catalogue there in a condition's Arg.
+func (p BackupPlace) Name() string { return catalogName(p.Cluster, p.Target.Name) }
+
 // NewBackupPlace is the place of a cluster's backups at a target.
 func NewBackupPlace(t *schema.Target, cluster string) BackupPlace {
 	return BackupPlace{Target: hookTarget(t), BackupDir: t.BackupDir, Cluster: cluster}

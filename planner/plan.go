@@ -53,7 +53,8 @@ type Options struct {
 // RestoreRequest asks for a restore in place: a cluster is brought back to an earlier point.
 type RestoreRequest struct {
 	Cluster string
-	Want    schema.Restore // from where, and to which point
+	Want    schema.Restore  // from where, and to which point
+	Choice  *RecoveryChoice // the backup that was found to serve; nil: it is chosen from what the catalogue says of the archives
 }
 
 // Empty says that nothing is to be done and nothing is in the way.

@@ -124,6 +124,14 @@ func RestoreCommand(tool, config, options string) string {
 	return hook + " restore" + options + " %f %p; s=$?; [ $s -ne 2 ] || [ -e standby.signal ] || s=200; exit $s"
 }
 
+// choiceMade is the choice that came with the request for a restore in place.
+func (b *builder) choiceMade() *RecoveryChoice {
+	if b.inPlace == nil {
+		return nil
+	}
+	return b.inPlace.choice
+}
+
 // restoreInstance makes the data directory of the primary from a base backup.
 func (b *builder) restoreInstance(n *schema.Node, blocked string, pre []Condition) {
 	f, w := b.node(n), b.wanted()
@@ -138,12 +146,13 @@ func (b *builder) restoreInstance(n *schema.Node, blocked string, pre []Conditio
 	}
 	what := "a base backup of " + w.Cluster + " from " + w.Target.Name + " (" + later + ")"
 	if cat != nil {
-		x, err := chooseFrom(cat, w, b.c.Version)
+		x, choice, err := b.chooseFrom(cat, w, b.choiceMade())
 		if err != nil {
 			b.errorf(n, "`pg_manage backups` lists what there is.", "%s cannot be restored %s: %v", n.Name, RecoveryText(*w), err)
 			return
 		}
-		d.Source.Label, d.SystemIdentifier = x.Label, x.SystemIdentifier
+		d.Source.Label, d.SystemIdentifier, d.Want.Timeline = x.Label, x.SystemIdentifier, first(choice.Setting, w.Timeline)
+		d.Tablespaces = b.besideOld(n, x)
 		what = "base backup " + x.Label + " of " + w.Cluster + " from " + w.Target.Name
 	}
 	s := Step{
@@ -156,6 +165,9 @@ func (b *builder) restoreInstance(n *schema.Node, blocked string, pre []Conditio
 		},
 		Needs: []string{b.id(n, KindInstall), b.id(n, KindHookConfig)},
 		Undo:  "an interrupted restore lies beside the data directory and is cleared away by the next one",
+	}
+	for _, oid := range sortedKeys(d.Tablespaces) {
+		s.Changes = append(s.Changes, Change{Name: "tablespace " + oid, After: d.Tablespaces[oid], Note: "beside the old one"})
 	}
 	if d.SystemIdentifier != "" {
 		s.Post = append(s.Post, Condition{Node: n.Name, Fact: FactSystemID, Want: d.SystemIdentifier})

@@ -16,6 +16,7 @@ type inPlace struct {
 	begun  bool            // the note of it is on the node
 	aside  map[string]bool // nodes whose data is moved aside
 	origin *BackupFact
+	choice *RecoveryChoice
 }
 
 // interrupted tells of a restore in place that was not finished. Nothing else is planned
@@ -58,17 +59,11 @@ func (b *builder) restoreInPlace(req *RestoreRequest) bool {
 			unseen = append(unseen, n.Name)
 		}
 	}
-	cat, later := b.catalog(req.Want.Target, req.Want.Cluster)
-	if cat == nil {
-		if later != "" {
-			b.find(schema.SeverityError, nil, "Run `pg_manage apply` first: it installs what asks for them.", "the base backups of %s at %s are not known yet", req.Want.Cluster, req.Want.Target.Name)
+	x := b.underway(p)
+	if x == nil {
+		if x = b.chosen(req); x == nil {
+			return false
 		}
-		return false
-	}
-	x, err := chooseFrom(cat, &req.Want, b.c.Version)
-	if err != nil {
-		b.find(schema.SeverityError, nil, "Nothing was touched. `pg_manage backups` lists what there is.", "cluster %s cannot be restored %s: %v", b.c.Name, RecoveryText(req.Want), err)
-		return false
 	}
 	b.inPlace.origin = x
 	for _, n := range b.c.Nodes {
@@ -81,6 +76,45 @@ func (b *builder) restoreInPlace(req *RestoreRequest) bool {
 	b.begin(p, unseen)
 	b.setOut(p)
 	return true
+}
+
+// underway is the backup whose data is on the node already, of the same restore begun
+// earlier; nil when there is none. It is not chosen anew: by now another may seem to serve.
+func (b *builder) underway(p *schema.Node) *BackupFact {
+	f := b.node(p)
+	if !f.holds() || f.Intent == nil || f.Intent.Asked != b.inPlace.mark || f.Data.Restored != b.inPlace.mark && !f.Intent.Done {
+		return nil
+	}
+	return &BackupFact{Label: f.Intent.Label, SystemIdentifier: f.Data.SystemIdentifier}
+}
+
+// RestoreUnderway says that a restore in place was begun, and the data of the backup that
+// serves is in its place already, so that none has to be chosen.
+func RestoreUnderway(c *schema.Cluster, facts *ClusterFacts, req *RestoreRequest) bool {
+	b := newBuilder(nil, c, facts, Options{})
+	b.inPlace = &inPlace{mark: restoreMark(req.Want)}
+	return c.Primary() != nil && b.underway(c.Primary()) != nil
+}
+
+// chosen is the backup that a restore in place begins with; nil when none can be.
+func (b *builder) chosen(req *RestoreRequest) *BackupFact {
+	cat, later := b.catalog(req.Want.Target, req.Want.Cluster)
+	if cat == nil {
+		if later != "" {
+			b.find(schema.SeverityError, nil, "Run `pg_manage apply` first: it installs what asks for them.", "the base backups of %s at %s are not known yet", req.Want.Cluster, req.Want.Target.Name)
+		}
+		return nil
+	}
+	x, choice, err := b.chooseFrom(cat, &req.Want, req.Choice)
+	if err != nil {
+		b.find(schema.SeverityError, nil, "Nothing was touched. `pg_manage backups` lists what there is.", "cluster %s cannot be restored %s: %v", b.c.Name, RecoveryText(req.Want), err)
+		return nil
+	}
+	b.inPlace.choice = choice
+	for _, text := range choice.Notices {
+		b.find(schema.SeverityWarning, nil, "", "%s", text)
+	}
+	return x
 }
 
 // lookToRestore judges a node whose data is to be replaced.
@@ -172,7 +206,7 @@ func (b *builder) clear(n *schema.Node) {
 
 // asideToRestore makes a restore step one that replaces what is there.
 func (b *builder) asideToRestore(n *schema.Node, s *Step, d *RestoreDetail) {
-	s.Reason = "the cluster is to be as it was " + RecoveryText(d.Want)
+	s.Reason = "the cluster is to be as it was " + RecoveryText(b.inPlace.want)
 	s.Needs = append(s.Needs, b.id(n, KindBeginRestore))
 	for _, o := range b.c.Nodes {
 		s.Needs = append(s.Needs, b.id(o, KindStop))
@@ -184,6 +218,18 @@ func (b *builder) asideToRestore(n *schema.Node, s *Step, d *RestoreDetail) {
 	if d.MoveAside {
 		s.Summary += ", moving the old data aside"
 	}
+}
+
+// besideOld gives tablespaces directories of their own where the old ones stay with the old data.
+func (b *builder) besideOld(n *schema.Node, x *BackupFact) map[string]string {
+	if b.inPlace == nil || !b.inPlace.aside[n.Name] || len(x.Tablespaces) == 0 {
+		return nil
+	}
+	out := map[string]string{}
+	for oid, dir := range x.Tablespaces {
+		out[oid] = strings.TrimRight(dir, "/") + ".restored-" + b.opts.Now.UTC().Format("20060102T150405Z")
+	}
+	return out
 }
 
 // keepOld marks a step that puts new data where other data is.

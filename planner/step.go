@@ -165,7 +165,9 @@ type SettingsDetail struct {
 type HBADetail struct{ Block string }
 
 // StartDetail starts the server and waits until it answers.
-type StartDetail struct{}
+type StartDetail struct {
+	Replays bool // WAL since the backup that it was made from, which may take long
+}
 
 // ReloadDetail makes the server read its files again.
 type ReloadDetail struct{ Expect map[string]string }
@@ -234,13 +236,14 @@ type ProveDetail struct {
 // RestoreDetail makes a data directory from a base backup, ready to recover.
 type RestoreDetail struct {
 	Source           BackupSource
-	Want             schema.Restore // what was asked for
-	Archives         []HookTarget   // where the WAL of the source is, in the order in which they are asked
-	SystemIdentifier string         // that the backup must have; "" is any
-	Mark             string         // DataFacts.Restored afterwards
-	MoveAside        bool           // what lies in the data directory is moved aside first
-	InPlace          bool           // the data directory is a mount point: it is filled, not replaced
-	Settings         SettingsDetail // written into the new directory before it appears
+	Want             schema.Restore    // what was asked for
+	Archives         []HookTarget      // where the WAL of the source is, in the order in which they are asked
+	SystemIdentifier string            // that the backup must have; "" is any
+	Tablespaces      map[string]string // oid -> directory, where it cannot be the one that the backup has
+	Mark             string            // DataFacts.Restored afterwards
+	MoveAside        bool              // what lies in the data directory is moved aside first
+	InPlace          bool              // the data directory is a mount point: it is filled, not replaced
+	Settings         SettingsDetail    // written into the new directory before it appears
 }
 
 // RecoverDetail starts a restored server, waits until its recovery has ended, and takes the

@@ -152,6 +152,6 @@ func (a *app) backup(cmd *cobra.Command, o *backupOptions, w *world, k keeper) e
 	if res.Backup.Label == "" {
 		return errors.New("the node gave no answer that tells which backup it took: `pg_manage backups` lists what there is")
 	}
-	doc := view.BackupDocument{FormatVersion: view.FormatVersion, Cluster: k.cluster.Name, Target: rule.Target.Name, Backup: view.NewBackup(&res.Backup, a.now())}
+	doc := view.BackupDocument{FormatVersion: view.FormatVersion, Cluster: k.cluster.Name, Backup: view.NewBackup(rule.Target.Name, &res.Backup, a.now())}
 	return a.show(doc, func() { view.BackupTaken(a.stdout, a.style(a.stdout), doc) })
 }

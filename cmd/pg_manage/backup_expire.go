@@ -173,26 +173,48 @@ func retire(c *schema.Cluster, cat planner.CatalogFact, timelines []planner.WALT
 	return t
 }
 
-// callExpire lets the node remove exactly what was shown, or say what that would be.
+// callExpire lets the node remove exactly what was shown, or say what that would be. The WAL
+// of archives at targets without backups goes along with the first target.
 func (a *app) callExpire(ctx context.Context, w *world, e expiry, t *view.ExpireTarget, dryRun bool) {
 	req := node.ExpireRequest{Version: node.Version, Place: node.PlaceOf(e.cluster.Name, e.target), Labels: []string{}, DryRun: dryRun, StateDir: e.facts.Paths.State}
 	for _, v := range t.Remove {
 		req.Labels = append(req.Labels, v.Label)
 	}
-	for _, x := range e.cluster.Archives {
-		req.WAL = req.WAL || x.Target == e.target
+	targets := e.targets()
+	for _, x := range targets {
+		req.All = append(req.All, node.PlaceOf(e.cluster.Name, x))
 	}
-	var res node.ExpireResult
-	err := a.call(ctx, w, e.keeper, "expire", req, &res)
-	if !dryRun {
-		t.Removed = orEmpty(res.Removed)
+	others := []*schema.Target{}
+	for _, x := range e.cluster.Archives {
+		switch {
+		case x.Target == e.target:
+			req.WAL = true
+		case !slices.Contains(targets, x.Target) && e.target == targets[0]:
+			others = append(others, x.Target)
+		}
 	}
 	t.WAL = []view.ExpireWAL{}
-	if res.Segments > 0 {
-		t.WAL = append(t.WAL, view.ExpireWAL{Target: e.target.Name, Segments: int64(res.Segments), Bytes: res.Bytes, Before: res.Before})
+	ask := func(target *schema.Target) error {
+		var res node.ExpireResult
+		err := a.call(ctx, w, e.keeper, "expire", req, &res)
+		if !dryRun {
+			t.Removed = append(t.Removed, res.Removed...)
+		}
+		if res.Segments > 0 || res.WALStays != "" {
+			t.WAL = append(t.WAL, view.ExpireWAL{Target: target.Name, Segments: int64(res.Segments), Bytes: res.Bytes, Last: res.Last, Stays: res.WALStays})
+		}
+		return err
 	}
-	if err != nil {
+	if err := ask(e.target); err != nil {
 		t.Error = err.Error()
+		return
+	}
+	req.Labels, req.WAL = []string{}, true
+	for _, x := range others {
+		req.Place = node.PlaceOf(e.cluster.Name, x)
+		if err := ask(x); err != nil {
+			t.WAL = append(t.WAL, view.ExpireWAL{Target: x.Name, Error: err.Error()})
+		}
 	}
 }
 

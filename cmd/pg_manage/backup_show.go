@@ -20,7 +20,7 @@ func (a *app) backupShow() *cobra.Command {
 			}
 			defer w.close()
 			now := a.now()
-			doc := view.BackupDocument{FormatVersion: view.FormatVersion, Cluster: f.cluster.Name, Target: f.target.Name, Backup: view.NewBackup(f.fact, now), Chain: f.chain()}
+			doc := view.BackupDocument{FormatVersion: view.FormatVersion, Cluster: f.cluster.Name, Backup: view.NewBackup(f.target.Name, f.fact, now), Chain: f.chain()}
 			return a.show(doc, func() { view.BackupHuman(a.stdout, a.style(a.stdout), doc, now) })
 		},
 	}

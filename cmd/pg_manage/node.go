@@ -41,9 +41,9 @@ Commands: ` + strings.Join(node.Commands(), ", ") + `.
 			if !cmd.Flags().Changed("request") {
 				in = a.stdin
 			}
-			err := node.Run(cmd.Context(), node.Work{
-				Command: args[0], Request: in, Result: a.stdout, Events: event.NewLineWriter(a.stderr), ToolVersion: toolVersion(),
-			})
+			events := event.NewLineWriter(a.stderr)
+			err := node.Run(cmd.Context(), node.Work{Command: args[0], Request: in, Result: a.stdout, Events: events, ToolVersion: toolVersion()})
+			events.Flush()
 			if err == nil {
 				return nil
 			}

@@ -46,6 +46,16 @@ func (l *LineWriter) Emit(e Event) {
 	l.put(e)
 }
 
+// Flush writes progress that was held back: it is to be called at the end.
+func (l *LineWriter) Flush() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.late != nil {
+		l.put(*l.late)
+		l.late = nil
+	}
+}
+
 func (l *LineWriter) put(e Event) {
 	if text, err := json.Marshal(e); err == nil {
 		l.w.Write(append(text, '\n')) //nolint:errcheck // there is nobody else to tell

@@ -22,6 +22,11 @@ func TestLinesGoThereAndComeBack(t *testing.T) {
 		now = now.Add(50 * time.Millisecond)
 	}
 	w.Emit(Event{Type: Notice, Message: "the end"})
+	w.Flush()
+	now = now.Add(time.Second)
+	w.Emit(Event{Type: Progress, Done: 11})
+	w.Emit(Event{Type: Progress, Done: 12})
+	w.Flush()
 
 	var got kept
 	r := &LineReader{Sink: &got}
@@ -35,7 +40,7 @@ func TestLinesGoThereAndComeBack(t *testing.T) {
 		text = append(text, fmt.Sprint(e.Type, " ", e.Done))
 	}
 	// One in 200 ms, the last one surely, and in order.
-	if want := "step_progress 1, step_progress 5, step_progress 9, step_progress 10, notice 0"; strings.Join(text, ", ") != want {
+	if want := "step_progress 1, step_progress 5, step_progress 9, step_progress 10, notice 0, step_progress 11, step_progress 12"; strings.Join(text, ", ") != want {
 		t.Errorf("got %s, want %s", strings.Join(text, ", "), want)
 	}
 }

@@ -31,12 +31,15 @@ type BackupResult struct {
 // more. One that another backup depends on, that is pinned, or that is the newest whole
 // one is refused.
 type ExpireRequest struct {
-	Version  int      `json:"version"`
-	Place    Place    `json:"place"`
-	Labels   []string `json:"labels"`
-	WAL      bool     `json:"wal,omitempty"` // and the WAL in the archive at the same target that what then stays does not need
-	DryRun   bool     `json:"dry_run,omitempty"`
-	StateDir string   `json:"state_dir"`
+	Version int      `json:"version"`
+	Place   Place    `json:"place"`
+	Labels  []string `json:"labels"`
+	WAL     bool     `json:"wal,omitempty"` // and the WAL in the archive at the same target that what then stays does not need
+	// All are all places of the cluster's backups, Place among them: those at the others
+	// need WAL too. Without them no WAL goes.
+	All      []Place `json:"all,omitempty"`
+	DryRun   bool    `json:"dry_run,omitempty"`
+	StateDir string  `json:"state_dir"`
 }
 
 // ExpireResult says what an ExpireRequest removed.
@@ -44,8 +47,9 @@ type ExpireResult struct {
 	Version  int      `json:"version"`
 	Removed  []string `json:"removed"` // labels; with dry_run, that would go
 	Segments int      `json:"segments,omitempty"`
-	Bytes    int64    `json:"bytes,omitempty"`  // of the segments, as stored
-	Before   string   `json:"before,omitempty"` // the oldest segment that stays
+	Bytes    int64    `json:"bytes,omitempty"`     // of the segments, as stored
+	Last     string   `json:"last,omitempty"`      // the newest segment that went
+	WALStays string   `json:"wal_stays,omitempty"` // why no WAL may go; "" when some may
 }
 
 // DrillRequest asks to restore a backup into a scratch directory, to start PostgreSQL on

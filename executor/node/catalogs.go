@@ -33,9 +33,9 @@ func catalogs(ctx context.Context, _ Work, req *CatalogRequest) (*CatalogResult,
 func (a *access) fact(ctx context.Context, p Place) planner.CatalogFact {
 	ctx, cancel := context.WithTimeout(ctx, catalogTime)
 	defer cancel()
-	f := planner.CatalogFact{Target: p.Target.Name}
+	f := planner.CatalogFact{Target: p.Target.Name, Cluster: p.Cluster}
 	if err := a.list(ctx, p, &f); err != nil {
-		return planner.CatalogFact{Target: p.Target.Name, Error: err.Error()}
+		return planner.CatalogFact{Target: p.Target.Name, Cluster: p.Cluster, Error: err.Error()}
 	}
 	f.Known = true
 	return f

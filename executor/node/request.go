@@ -87,6 +87,7 @@ type RestoreRequest struct {
 	Label            string            `json:"label"`
 	DataDir          string            `json:"data_dir"`                    // that is made or filled
 	Delta            bool              `json:"delta,omitempty"`             // over a stopped data directory of the same cluster
+	KeepFiles        []string          `json:"keep_files,omitempty"`        // paths in the data directory that a delta leaves as they are
 	Tablespaces      map[string]string `json:"tablespaces,omitempty"`       // oid -> directory, instead of where it was
 	WALDir           string            `json:"wal_dir,omitempty"`           // pg_wal becomes a link to it
 	SystemIdentifier string            `json:"system_identifier,omitempty"` // that the backup must have

@@ -5,16 +5,22 @@ import (
 
 	"pg_manage/executor/repo"
 	"pg_manage/executor/wal/audit"
-	"pg_manage/schema/postgres"
+	"pg_manage/planner"
 )
 
 // RestoreResult is what a restore did.
 type RestoreResult struct {
-	Version int   `json:"version"`
-	Files   int64 `json:"files"`
-	Written int64 `json:"written"` // bytes
-	Kept    int64 `json:"kept"`    // bytes that a delta found as they should be
-	Read    int64 `json:"read"`    // bytes fetched from the target
+	Version int           `json:"version"`
+	Label   string        `json:"label"`
+	Chain   []string      `json:"chain"` // labels that it was put together from, oldest first
+	Files   int64         `json:"files"`
+	Bytes   int64         `json:"bytes"`             // of all files
+	Fetched int64         `json:"fetched"`           // bytes read from the target
+	Written int64         `json:"written"`           // bytes of files that were written
+	Removed int64         `json:"removed,omitempty"` // files that the backup does not have
+	Resumed bool          `json:"resumed,omitempty"` // went on from an interrupted restore
+	OldWAL  string        `json:"old_wal,omitempty"` // directory of WAL that was not marked as archived
+	Elapsed time.Duration `json:"elapsed_ns"`
 }
 
 // SettingsRequest asks for the settings of a recovery in a stopped data directory, or for
@@ -110,26 +116,22 @@ type PinResult struct {
 	Pinned  bool   `json:"pinned"`
 }
 
-// LocateRequest asks where in the WAL archive a recovery target is.
+// LocateRequest asks what the WAL archives have of a recovery target, so that the planner
+// can choose the backup to begin with.
 type LocateRequest struct {
-	Version  int               `json:"version"`
-	Cluster  string            `json:"cluster"`
-	Archives []repo.Target     `json:"archives"`
-	Recovery Recovery          `json:"recovery"`
-	From     postgres.LSN      `json:"from,omitempty"` // where reading begins: no target before it can be reached
-	Timeline postgres.Timeline `json:"timeline,omitempty"`
-	StateDir string            `json:"state_dir"`
+	Version  int           `json:"version"`
+	Place    Place         `json:"place"`
+	Archives []repo.Target `json:"archives"`         // each is asked
+	Backup   string        `json:"backup,omitempty"` // label of the one that must serve; "" leaves the choice
+	Recovery Recovery      `json:"recovery"`
+	Workers  int           `json:"workers,omitempty"` // segments read at once in each archive
+	StateDir string        `json:"state_dir"`
 }
 
-// LocateResult is what the archive has.
+// LocateResult is what the archives have, as planner.CatalogFact keeps it. An archive that
+// could not be asked has its error there.
 type LocateResult struct {
-	Version  int               `json:"version"`
-	Target   string            `json:"target"` // that was read
-	Found    bool              `json:"found"`
-	LSN      postgres.LSN      `json:"lsn,omitempty"`
-	Time     time.Time         `json:"time,omitzero"`
-	Timeline postgres.Timeline `json:"timeline,omitempty"`
-	End      postgres.LSN      `json:"end,omitempty"`      // where the WAL ends
-	Newest   time.Time         `json:"newest,omitzero"`    // newest commit that the archive has
-	Segments int64             `json:"segments,omitempty"` // that were read
+	Version  int                   `json:"version"`
+	Archives []planner.ArchiveWAL  `json:"archives"`
+	Found    []planner.WALPosition `json:"found"`
 }

@@ -60,6 +60,14 @@ func Run(ctx context.Context, w Work) error {
 	switch w.Command {
 	case "catalog":
 		return do(ctx, w, text, catalogs)
+	case "backup":
+		return do(ctx, w, text, backup)
+	case "restore":
+		return do(ctx, w, text, restoreFiles)
+	case "expire":
+		return do(ctx, w, text, expireBackups)
+	case "locate":
+		return do(ctx, w, text, locatePoint)
 	case "pin":
 		return do(ctx, w, text, pin)
 	case "unpin":

@@ -7,6 +7,7 @@ import (
 
 	"pg_manage/executor/repo"
 	"pg_manage/executor/repo/storage"
+	"pg_manage/executor/wal/audit"
 )
 
 // OpenBeside gives an Opener for targets of a node whose files lie in stateDir, as hook.json
@@ -32,4 +33,28 @@ func CheckUserOf(dataDir, stateDir string) error {
 		}
 		stateDir = up
 	}
+}
+
+// OpenArchive opens the archive of a cluster at a target for package audit and others that
+// read it. The archive of another system identifier is refused, unless system is 0. close
+// ends the connection.
+func OpenArchive(ctx context.Context, t repo.Target, cluster string, system uint64, open Opener) (a audit.Archive, close func(), err error) {
+	f, err := newForms(t)
+	if err != nil {
+		return a, nil, err
+	}
+	d, err := open(ctx, t)
+	if err != nil {
+		return a, nil, err
+	}
+	s := &site{c: &Config{Cluster: cluster}, t: t, d: d, forms: f}
+	id, err := s.readIdentity(ctx)
+	if err == nil && system != 0 {
+		err = id.check(s, system)
+	}
+	if err != nil {
+		s.close()
+		return a, nil, err
+	}
+	return s.archive(id), s.close, nil
 }

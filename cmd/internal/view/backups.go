@@ -20,28 +20,30 @@ type ClusterBackups struct {
 	Cluster     string          `json:"cluster"`
 	Node        string          `json:"node"` // that asked; "" when none could
 	Targets     []TargetBackups `json:"targets"`
+	Backups     []Backup        `json:"backups"`               // by target, each oldest first
 	Recoverable *Window         `json:"recoverable,omitempty"` // nil when nothing can be recovered, or nobody could tell
 	WALUnknown  string          `json:"wal_unknown,omitempty"` // why it is not known which WAL there is
 }
 
-// TargetBackups are the backups at one target.
+// TargetBackups is what one target says.
 type TargetBackups struct {
 	Target     string   `json:"target"`
 	Error      string   `json:"error,omitempty"` // why it is not known what there is
-	Backups    []Backup `json:"backups"`         // oldest first
 	Unfinished []string `json:"unfinished"`      // labels: being taken just now, or left by one that died
 }
 
 // Backup is one base backup.
 type Backup struct {
+	Target           string            `json:"target"`
 	Label            string            `json:"label"`
 	Kind             string            `json:"kind"` // full or incremental
 	Parent           string            `json:"parent,omitempty"`
 	Node             string            `json:"node"` // that it was taken on
 	FromStandby      bool              `json:"from_standby,omitempty"`
-	Cold             bool              `json:"cold,omitempty"` // of a stopped instance
-	State            string            `json:"state"`          // ok, damaged pages, no WAL, broken
-	Why              string            `json:"why,omitempty"`  // it is not ok
+	Cold             bool              `json:"cold,omitempty"`   // of a stopped instance
+	State            string            `json:"state"`            // ok, damaged pages, no WAL, broken
+	Broken           string            `json:"broken,omitempty"` // why it cannot be restored
+	Why              string            `json:"why,omitempty"`    // it is not ok
 	SystemIdentifier string            `json:"system_identifier"`
 	PostgreSQL       string            `json:"postgresql"`
 	Timeline         postgres.Timeline `json:"timeline"`
@@ -106,9 +108,9 @@ type WALKnown struct {
 }
 
 // NewBackup describes a backup.
-func NewBackup(b *planner.BackupFact, now time.Time) Backup {
+func NewBackup(target string, b *planner.BackupFact, now time.Time) Backup {
 	v := Backup{
-		Label: b.Label, Kind: b.Kind, Parent: b.Parent, Node: b.Node, FromStandby: b.FromStandby, Cold: b.Cold, State: backupOK,
+		Target: target, Label: b.Label, Kind: b.Kind, Parent: b.Parent, Node: b.Node, FromStandby: b.FromStandby, Cold: b.Cold, State: backupOK,
 		SystemIdentifier: b.SystemIdentifier, PostgreSQL: b.PostgreSQL, Timeline: b.Timeline, StartLSN: b.StartLSN, StopLSN: b.StopLSN,
 		StartTime: b.StartTime, StopTime: b.StopTime, AgeSeconds: max(0, now.Sub(b.StopTime).Seconds()), DurationSeconds: b.StopTime.Sub(b.StartTime).Seconds(),
 		SizeBytes: b.Size, StoredBytes: b.Stored, Files: b.Files, WAL: b.WAL, Compression: b.Compression, Encrypted: b.Encrypted,
@@ -119,7 +121,7 @@ func NewBackup(b *planner.BackupFact, now time.Time) Backup {
 	}
 	switch {
 	case b.Broken != "":
-		v.State, v.Why = backupBroken, b.Broken
+		v.State, v.Broken, v.Why = backupBroken, b.Broken, b.Broken
 	case b.Damaged > 0:
 		v.State, v.Why = backupDamaged, plural(int(b.Damaged), "page was", "pages were")+" damaged on the node when it was taken"
 	}
@@ -128,10 +130,10 @@ func NewBackup(b *planner.BackupFact, now time.Time) Backup {
 
 // NewClusterBackups puts together what the targets of a cluster said.
 func NewClusterBackups(cluster, node string, catalogs []planner.CatalogFact, wal WALKnown, now time.Time) ClusterBackups {
-	c := ClusterBackups{Cluster: cluster, Node: node, Targets: []TargetBackups{}, WALUnknown: wal.Unknown}
+	c := ClusterBackups{Cluster: cluster, Node: node, Targets: []TargetBackups{}, Backups: []Backup{}, WALUnknown: wal.Unknown}
 	for i := range catalogs {
 		f := &catalogs[i]
-		t := TargetBackups{Target: f.Target, Backups: []Backup{}, Unfinished: filled(f.Unfinished)}
+		t := TargetBackups{Target: f.Target, Unfinished: filled(f.Unfinished)}
 		if !f.Known {
 			t.Error = f.Error
 			if t.Error == "" {
@@ -139,7 +141,7 @@ func NewClusterBackups(cluster, node string, catalogs []planner.CatalogFact, wal
 			}
 		}
 		for j := range f.Backups {
-			t.Backups = append(t.Backups, c.judge(&f.Backups[j], wal, now))
+			c.Backups = append(c.Backups, c.judge(f.Target, &f.Backups[j], wal, now))
 		}
 		c.Targets = append(c.Targets, t)
 	}
@@ -147,8 +149,8 @@ func NewClusterBackups(cluster, node string, catalogs []planner.CatalogFact, wal
 }
 
 // judge describes a backup, sees whether its WAL is there, and widens the window by it.
-func (c *ClusterBackups) judge(b *planner.BackupFact, wal WALKnown, now time.Time) Backup {
-	v := NewBackup(b, now)
+func (c *ClusterBackups) judge(target string, b *planner.BackupFact, wal WALKnown, now time.Time) Backup {
+	v := NewBackup(target, b, now)
 	if v.State == backupBroken || wal.Unknown != "" {
 		return v
 	}
@@ -184,7 +186,6 @@ func (c ClusterBackups) Whole() bool {
 type BackupDocument struct {
 	FormatVersion string `json:"format_version"`
 	Cluster       string `json:"cluster"`
-	Target        string `json:"target"`
 	Backup
 	Chain []string `json:"chain,omitempty"` // labels of the backups that it rests on, oldest first
 }

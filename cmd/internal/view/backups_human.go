@@ -39,10 +39,16 @@ func targetBackupsHuman(w io.Writer, st Style, c ClusterBackups, t TargetBackups
 		fmt.Fprint(w, "  "+st.paint(red, "✗")+strings.TrimPrefix(st.wrap("    ", clean(t.Error)), "   "))
 		return
 	}
-	if len(t.Backups) == 0 {
+	var own []Backup
+	for _, b := range c.Backups {
+		if b.Target == t.Target {
+			own = append(own, b)
+		}
+	}
+	if len(own) == 0 {
 		fmt.Fprintln(w, "  no backup")
 	} else {
-		backupTable(w, st, t.Backups, now)
+		backupTable(w, st, own, now)
 	}
 	for _, label := range t.Unfinished {
 		fmt.Fprintf(w, "  %s %s is not finished: it is being taken, or was left by one that died\n", st.paint(yellow, "!"), clean(label))

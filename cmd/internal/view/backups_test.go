@@ -90,9 +90,9 @@ func TestTheWindowBeginsWithTheOldestBackupThatReachesTheNewestWAL(t *testing.T)
 func TestBackupDocuments(t *testing.T) {
 	now := created()
 	all := catalogs()[0].Backups
-	show := BackupDocument{FormatVersion, "main", "nas", NewBackup(&all[1], now), []string{all[0].Label}}
+	show := BackupDocument{FormatVersion, "main", NewBackup("nas", &all[1], now), []string{all[0].Label}}
 	both(t, "backup_show", show, func(b *bytes.Buffer) { BackupHuman(b, Style{}, show, now) })
-	hit := BackupDocument{FormatVersion, "main", "nas", NewBackup(&all[3], now), nil}
+	hit := BackupDocument{FormatVersion, "main", NewBackup("nas", &all[3], now), nil}
 	both(t, "backup_damaged", hit, func(b *bytes.Buffer) { BackupHuman(b, Style{}, hit, now); BackupTaken(b, Style{}, hit) })
 	pin := BackupPin{FormatVersion, "main", "nas", all[0].Label, true}
 	both(t, "backup_pin", pin, func(b *bytes.Buffer) {
@@ -138,7 +138,7 @@ func TestExpire(t *testing.T) {
 			Cluster: "main", Target: "nas", FreedBytes: 3 << 30, Removed: []string{},
 			Remove: []ExpireVerdict{{"20261120T000000Z-node1-full", 3 << 30, []string{"rule nightly keeps 7 full backups, and there are 7 newer ones"}}},
 			Keep:   []ExpireVerdict{{"20261121T000000Z-node1-full", 3 << 30, []string{"rule nightly: one of the 7 newest"}}, {"20261122T000000Z-node1-full", 1 << 30, []string{"it is the newest"}}},
-			WAL:    []ExpireWAL{{Target: "nas", Segments: 12, Bytes: 90 << 20, Before: "000000010000000000000005"}, {Target: "offsite", Error: "connection refused"}},
+			WAL:    []ExpireWAL{{Target: "nas", Segments: 12, Bytes: 90 << 20, Last: "000000010000000000000004"}, {Target: "offsite", Error: "connection refused"}, {Target: "third", Stays: "there is no whole backup of this cluster"}},
 		},
 		{Cluster: "other", Target: "nas", Error: "connection refused", Keep: []ExpireVerdict{}, Remove: []ExpireVerdict{}, Removed: []string{}, WAL: []ExpireWAL{}},
 	}}

@@ -38,7 +38,8 @@ type ExpireWAL struct {
 	Target   string `json:"target"`
 	Segments int64  `json:"segments"`
 	Bytes    int64  `json:"bytes"`
-	Before   string `json:"before,omitempty"` // first segment that stays
+	Last     string `json:"last,omitempty"`  // the newest that goes
+	Stays    string `json:"stays,omitempty"` // why none may go
 	Error    string `json:"error,omitempty"`
 }
 
@@ -86,11 +87,13 @@ func expireWALHuman(w io.Writer, st Style, x ExpireWAL, verb string) {
 	case x.Error != "":
 		fmt.Fprint(w, "  "+st.paint(red, "✗")+strings.TrimPrefix(st.wrap("    ", "WAL at "+clean(x.Target)+": "+clean(x.Error)), "   "))
 	case x.Segments > 0:
-		before := ""
-		if x.Before != "" {
-			before = " before " + clean(x.Before)
+		last := ""
+		if x.Last != "" {
+			last = " up to " + clean(x.Last)
 		}
-		fmt.Fprintf(w, "  %s WAL at %s: %s%s %s (%s)\n", st.paint(red, "-"), clean(x.Target), plural(int(x.Segments), "segment", "segments"), before, verb, size(x.Bytes))
+		fmt.Fprintf(w, "  %s WAL at %s: %s%s %s (%s)\n", st.paint(red, "-"), clean(x.Target), plural(int(x.Segments), "file", "files"), last, verb, size(x.Bytes))
+	case x.Stays != "":
+		fmt.Fprint(w, "  "+st.paint(yellow, "!")+strings.TrimPrefix(st.wrap("    ", "WAL at "+clean(x.Target)+" stays: "+clean(x.Stays)), "   "))
 	}
 }
 

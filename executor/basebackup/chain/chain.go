@@ -23,10 +23,11 @@ import (
 	"pg_manage/executor/repo/catalog"
 )
 
-// Source opens objects of backups: what is stored, decrypted, from its start.
-// *catalog.Catalog is one.
+// Source opens objects of backups: what was stored, decrypted, from its start. An object of
+// another size or sum than backup.json says gives a *codec.DamagedError in place of io.EOF.
+// *catalog.Catalog is a source.
 type Source interface {
-	Open(ctx context.Context, label, name string) (io.ReadCloser, error)
+	Whole(ctx context.Context, label string, o catalog.Object) (io.ReadCloser, error)
 }
 
 // Piece is a run of blocks of a file that lie one after the other in one frame.

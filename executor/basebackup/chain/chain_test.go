@@ -12,24 +12,39 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"pg_manage/executor/basebackup/index"
+	"pg_manage/executor/repo"
 	"pg_manage/executor/repo/catalog"
 	"pg_manage/executor/repo/codec"
-	"pg_manage/executor/repo/storage"
+	"pg_manage/executor/repo/posix"
 )
 
-// memory is a Source.
+// memory is what a target has: objects by label and name.
 type memory map[string][]byte
 
-func (m memory) Open(_ context.Context, label, name string) (io.ReadCloser, error) {
-	b, ok := m[label+"/"+name]
-	if !ok {
-		return nil, fmt.Errorf("%s: %w", name, storage.ErrNotExist)
+// source is a catalogue of what is in the memory.
+func (m memory) source(t testing.TB) *catalog.Catalog {
+	t.Helper()
+	dir := t.TempDir()
+	for name, b := range m {
+		name = filepath.Join(dir, "b", name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, b, 0o600)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return io.NopCloser(bytes.NewReader(b)), nil
+	d, err := posix.New("file://"+dir, "file", dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := catalog.New(d, "b", repo.Target{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func label(i int) string {
@@ -166,7 +181,7 @@ func TestEveryBlockIsFoundWhereItWasStoredLast(t *testing.T) {
 			files = next
 			infos = append(infos, src.build(t, i, entries))
 		}
-		c, err := Open(t.Context(), src, infos, t.TempDir())
+		c, err := Open(t.Context(), src.source(t), infos, t.TempDir())
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
@@ -265,7 +280,7 @@ func TestWhatDoesNotFitTogetherIsAnErrorThatNamesIt(t *testing.T) {
 		"another sum":           {full, incr, func(_ memory, infos []*catalog.Info) { infos[1].Index.SHA256 = strings.Repeat("0", 64) }, "its SHA-256 is"},
 		"another size":          {full, incr, func(_ memory, infos []*catalog.Info) { infos[1].Index.Size-- }, "backup.json says"},
 		"index missing":         {full, incr, func(src memory, infos []*catalog.Info) { delete(src, infos[1].Label+"/index.json.zst") }, "not there"},
-		"index cut":             {full, incr, func(src memory, infos []*catalog.Info) { cutTail(src, infos[1].Label+"/index.json.zst") }, "cut short"},
+		"index cut":             {full, incr, func(src memory, infos []*catalog.Info) { cutTail(src, infos[1].Label+"/index.json.zst") }, "backup.json says"},
 		"index with lines lost": {full, incr, func(src memory, infos []*catalog.Info) { src.store(t, infos[1], loseLine(t, infos[1])) }, "EOF"},
 	}
 	for name, tt := range tests {
@@ -276,7 +291,7 @@ func TestWhatDoesNotFitTogetherIsAnErrorThatNamesIt(t *testing.T) {
 				tt.change(src, infos)
 			}
 			dir := t.TempDir()
-			c, err := Open(t.Context(), src, infos, dir)
+			c, err := Open(t.Context(), src.source(t), infos, dir)
 			if left, _ := os.ReadDir(dir); len(left) > 0 {
 				t.Errorf("left behind: %v", left)
 			}
@@ -308,13 +323,16 @@ func loseLine(t *testing.T, info *catalog.Info) []byte {
 }
 
 // silent is a source that breaks off.
-type silent struct{ memory }
+type silent struct{ *catalog.Catalog }
 
 var errOutage = errors.New("connection lost")
 
-func (s silent) Open(ctx context.Context, label, name string) (io.ReadCloser, error) {
-	r, err := s.memory.Open(ctx, label, name)
-	return io.NopCloser(io.MultiReader(io.LimitReader(r, 20), broken{})), err
+func (s silent) Whole(ctx context.Context, label string, o catalog.Object) (io.ReadCloser, error) {
+	r, err := s.Catalog.Whole(ctx, label, o)
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(io.LimitReader(r, 20), broken{}), r}, err
 }
 
 type broken struct{}
@@ -324,7 +342,7 @@ func (broken) Read([]byte) (int, error) { return 0, errOutage }
 func TestAnOutageIsNoDamage(t *testing.T) {
 	src := memory{}
 	infos := []*catalog.Info{src.build(t, 0, []*index.Entry{{Dir: "base"}})}
-	_, err := Open(t.Context(), silent{src}, infos, t.TempDir())
+	_, err := Open(t.Context(), silent{src.source(t)}, infos, t.TempDir())
 	var bad *DamageError
 	if errors.As(err, &bad) || !errors.Is(err, errOutage) || !strings.Contains(err.Error(), infos[0].Label) {
 		t.Fatal(err)
@@ -350,7 +368,7 @@ func FuzzIndex(f *testing.F) {
 			head := fmt.Appendf(nil, `{"version":1,"label":%q,"parent":%q,"block_size":8192}`+"\n", infos[i].Label, infos[i].Parent)
 			src.store(t, infos[i], append(head, body...))
 		}
-		c, err := Open(t.Context(), src, infos, t.TempDir())
+		c, err := Open(t.Context(), src.source(t), infos, t.TempDir())
 		if err != nil {
 			return
 		}

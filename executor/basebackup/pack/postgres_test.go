@@ -1,11 +1,14 @@
 package pack
 
 import (
+	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"pg_manage/executor/basebackup/manifest"
+	"pg_manage/schema/postgres"
 )
 
 // untar unpacks a full backup with the programs that everybody has.
@@ -37,6 +40,10 @@ func TestFullBackupIsRestoredByTarAlone(t *testing.T) {
 	s := newServer(t)
 	s.Start(s.Data)
 	s.load("-i -s 3")
+	space := s.Mkdir(s.Root + "/space")
+	s.SQL("create tablespace other location '" + space + "'")
+	s.SQL("create table elsewhere tablespace other as select generate_series(1, 10000) i")
+	s.SQL("create unlogged table unlogged as select generate_series(1, 10000) i")
 	bench := s.Command(s.Bin+"/pgbench", "-h", s.Root, "-U", "postgres", "-c", "2", "-T", "60", "postgres")
 	if err := bench.Start(); err != nil {
 		t.Fatal(err)
@@ -47,11 +54,17 @@ func TestFullBackupIsRestoredByTarAlone(t *testing.T) {
 	if b.result.Damaged != 0 {
 		t.Errorf("%d damaged pages: %v", b.result.Damaged, b.result.DamagedPages)
 	}
+	path := s.SQL("select pg_relation_filepath('unlogged')")
+	if b.entries[path] != nil || b.entries[path+"_init"] == nil {
+		t.Error("of unlogged relations only the init fork is copied")
+	}
 	s.Stop(s.Data)
+	if err := os.Rename(space, space+".away"); err != nil {
+		t.Fatal(err)
+	}
 	dir := s.Root + "/restored"
 	s.untar(b, dir)
-	s.Run(s.Bin+"/pg_verifybackup", "-n", dir)
-	s.Run(s.Bin+"/pg_verifybackup", dir) // with the WAL
+	s.Run(s.Bin+"/pg_verifybackup", dir) // with the WAL, that is in the backup
 	s.Start(dir)
 	if n := s.SQL("select count(*) = 300000 from pgbench_accounts"); n != "t" {
 		t.Error("rows are missing")
@@ -59,11 +72,43 @@ func TestFullBackupIsRestoredByTarAlone(t *testing.T) {
 	if n := s.SQL("select sum(abalance) - (select sum(bbalance) from pgbench_branches) from pgbench_accounts"); n != "0" {
 		t.Errorf("the balances differ by %s", n)
 	}
-	out, err := exec.Command("sh", "-c", "zstd -dc "+b.path(b.PartName(0))+" | tar tvf -").CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "base/") {
-		t.Errorf("%v: %s", err, out)
+	if n := s.SQL("select (select count(*) from elsewhere) || ' ' || (select count(*) from unlogged)"); n != "10000 0" {
+		t.Errorf("%s rows", n)
 	}
 	if _, err := os.Stat(b.path(b.PartName(len(b.result.Parts)))); err == nil {
 		t.Error("there is a part more than told")
+	}
+}
+
+// TestColdBackup copies a stopped server, with the WAL that its checkpoint is in, and its unlogged
+// relations.
+func TestColdBackup(t *testing.T) {
+	s := newServer(t)
+	s.Start(s.Data)
+	s.SQL("create unlogged table unlogged as select generate_series(1, 10000) i")
+	s.Stop(s.Data)
+	control, err := postgres.ParseControlData(s.Run("env", "LC_ALL=C", s.Bin+"/pg_controldata", s.Data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := s.options(s.store("zstd"))
+	o.Cold = true
+	p, err := New(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Files(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	r, err := p.Finish(context.Background(), []File{{Path: "pg_wal/" + control.RedoFile}}, []manifest.Range{{Timeline: 1, Start: control.Redo, End: control.Checkpoint}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := s.Root + "/restored"
+	s.untar(s.read(o.Store.(*store), r), dir)
+	s.Run(s.Bin+"/pg_verifybackup", "-n", dir)
+	s.Start(dir)
+	if n := s.SQL("select count(*) from unlogged"); n != "10000" || r.Damaged != 0 {
+		t.Errorf("%s rows, %d damaged pages", n, r.Damaged)
 	}
 }

@@ -64,7 +64,7 @@ func (w *worker) reread(ctx context.Context, f *file, b []byte, off int64) error
 			copy(p, w.again)
 			switch {
 			case w.fine(f, p, off+at):
-			case try < 2 || changed && try < 10:
+			case try < 4 || changed && try < 10:
 				left = append(left, at)
 			default:
 				wrong = append(wrong, (off+at)/size)

@@ -30,20 +30,30 @@ func Checksum(p []byte, block uint32) uint16 {
 	for lane := 0; lane < lanes; lane += 8 {
 		o := (*[8]uint32)(offsets[lane:])
 		s0, s1, s2, s3, s4, s5, s6, s7 := o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7]
-		for q := p[lane*4:]; len(q) >= 32; {
-			s0 = step(s0, binary.LittleEndian.Uint32(q))
-			s1 = step(s1, binary.LittleEndian.Uint32(q[4:]))
-			s2 = step(s2, binary.LittleEndian.Uint32(q[8:])&mask)
-			s3 = step(s3, binary.LittleEndian.Uint32(q[12:]))
-			s4 = step(s4, binary.LittleEndian.Uint32(q[16:]))
-			s5 = step(s5, binary.LittleEndian.Uint32(q[20:]))
-			s6 = step(s6, binary.LittleEndian.Uint32(q[24:]))
-			s7 = step(s7, binary.LittleEndian.Uint32(q[28:]))
+		for at := lane * 4; at+32 <= len(p); at += lanes * 4 {
+			q := (*[32]byte)(p[at:])
+			// Two lanes a load. Without a function for a step the compiler keeps all sums in registers.
+			a := binary.LittleEndian.Uint64(q[0:8])
+			s0 ^= uint32(a)
+			s1 ^= uint32(a >> 32)
+			b := binary.LittleEndian.Uint64(q[8:16])
+			s2 ^= uint32(b) & mask
+			s3 ^= uint32(b >> 32)
+			c := binary.LittleEndian.Uint64(q[16:24])
+			s4 ^= uint32(c)
+			s5 ^= uint32(c >> 32)
+			d := binary.LittleEndian.Uint64(q[24:32])
+			s6 ^= uint32(d)
+			s7 ^= uint32(d >> 32)
 			mask = 0xFFFFFFFF
-			if len(q) < lanes*4 {
-				break
-			}
-			q = q[lanes*4:]
+			s0 = s0*prime ^ s0>>17
+			s1 = s1*prime ^ s1>>17
+			s2 = s2*prime ^ s2>>17
+			s3 = s3*prime ^ s3>>17
+			s4 = s4*prime ^ s4>>17
+			s5 = s5*prime ^ s5>>17
+			s6 = s6*prime ^ s6>>17
+			s7 = s7*prime ^ s7>>17
 		}
 		sum ^= end(s0) ^ end(s1) ^ end(s2) ^ end(s3) ^ end(s4) ^ end(s5) ^ end(s6) ^ end(s7)
 	}

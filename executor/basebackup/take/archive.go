@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"pg_manage/executor/wal"
@@ -53,16 +52,12 @@ const (
 	askTime        = time.Minute // for one answer of the archive
 )
 
-// neededWAL names what recovery from start to stop reads: segments, and the history of a
-// timeline that branched off another.
+// neededWAL names the segments that recovery from start to stop reads.
 func neededWAL(tli postgres.Timeline, start, stop postgres.LSN, segmentSize int64) ([]string, error) {
 	if stop <= start {
 		return nil, fmt.Errorf("the backup ends at %s, and not behind its start at %s", stop, start)
 	}
 	var names []string
-	if tli > 1 {
-		names = append(names, postgres.HistoryName(tli))
-	}
 	size := postgres.LSN(segmentSize)
 	for at := start / size * size; at < stop; at += size {
 		name, err := postgres.SegmentName(tli, at, segmentSize)
@@ -84,7 +79,7 @@ func (o *Options) awaitWAL(ctx context.Context, x *session, was recovery, names 
 	begun := time.Now()
 	progress, told, pause := begun, begun, pollFirst
 	var archiver archiverState
-	switched := false
+	var asked time.Time // when the primary was asked in vain
 	for at := 0; ; {
 		has, err := o.has(ctx, names[at])
 		if err == nil && has {
@@ -100,12 +95,15 @@ func (o *Options) awaitWAL(ctx context.Context, x *session, was recovery, names 
 		if isRefused(err) {
 			return fmt.Errorf("wait for %s in the archive: %w", names[at], err)
 		}
-		if was.standby && !switched && at == len(names)-1 {
-			// A primary that nobody writes to never fills the segment.
-			switched = true
-			o.switchPrimary(ctx, stop)
-		}
 		now := time.Now()
+		if was.standby && at == len(names)-1 && !asked.After(now.Add(-noticeEvery)) {
+			// A primary that nobody writes to never fills the segment.
+			if o.switchPrimary(ctx, stop) {
+				asked = now.Add(limit)
+			} else {
+				asked = now
+			}
+		}
 		if now.Sub(told) >= noticeEvery || now.Sub(progress) >= limit {
 			told = now
 			seen := o.archiverOf(ctx, x, was)
@@ -135,61 +133,16 @@ func (o *Options) has(ctx context.Context, name string) (bool, error) {
 	return o.Archive.Has(ctx, name)
 }
 
-// switchPrimary asks the operator's side to end the segment on the primary.
-func (o *Options) switchPrimary(ctx context.Context, stop postgres.LSN) {
+// switchPrimary has the operator's side end the segment on the primary. It is false when
+// that may be tried again.
+func (o *Options) switchPrimary(ctx context.Context, stop postgres.LSN) bool {
 	if o.SwitchWAL == nil {
 		o.notice("the segment with %s comes into the archive when the primary has filled it: SELECT pg_switch_wal() there makes it come at once", stop)
-		return
+		return true
 	}
-	if err := o.SwitchWAL(ctx, stop); err != nil && ctx.Err() == nil {
-		o.notice("the primary could not be asked to end its segment, so that its next one is awaited: %v", err)
+	err := o.SwitchWAL(ctx, stop)
+	if err != nil && ctx.Err() == nil {
+		o.notice("the primary could not be asked to end the segment with %s, which comes into the archive once it is full: %v", stop, err)
 	}
-}
-
-// archiverState is what pg_stat_archiver says.
-type archiverState struct {
-	archived   string // last file that was archived, and how many
-	failing    string // last file that was not, when nothing was archived since
-	failed     string // when
-	running    bool
-	unknown    error
-	ofAStandby bool // which does not archive what it receives
-}
-
-// archiverOf asks the server, which by now may be gone without harm.
-func (o *Options) archiverOf(ctx context.Context, x *session, was recovery) archiverState {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	r, err := x.row(ctx, `SELECT archived_count || ' ' || coalesce(last_archived_wal, ''),
- CASE WHEN last_failed_time > coalesce(last_archived_time, '-infinity') THEN last_failed_wal END,
- to_char(last_failed_time, 'YYYY-MM-DD HH24:MI:SS TZ'), current_setting('archive_mode'),
- EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'archiver') FROM pg_stat_archiver`)
-	if err != nil {
-		return archiverState{unknown: err}
-	}
-	return archiverState{
-		archived: r[0], failing: r[1], failed: r[2], ofAStandby: was.standby && r[3] != "always",
-		running: r[4] == "t" || x.version.Major() < 14, // which do not list it
-	}
-}
-
-// waitReason says why a file may not be there yet.
-func waitReason(err error, a archiverState) string {
-	var why []string
-	if err != nil {
-		why = append(why, "the archive cannot be asked: "+err.Error())
-	}
-	switch {
-	case a.ofAStandby:
-		why = append(why, "the primary archives it, once its segment is full")
-	case a.unknown != nil:
-		why = append(why, "the server cannot be asked about its archiver: "+a.unknown.Error())
-	case a.failing != "":
-		why = append(why, fmt.Sprintf("archive_command fails, last for %s at %s (the server's log has its message)", a.failing, a.failed))
-	case !a.running:
-		why = append(why, "the server's archiver is not running")
-	case err == nil:
-		why = append(why, "the archiver is behind; it has archived "+strings.TrimSpace(a.archived)+" files")
-	}
-	return strings.Join(why, "; ")
+	return err == nil
 }

@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-
-	"pg_manage/schema/postgres"
 )
 
 // running gives the process that uses a data directory, or 0. A postmaster.pid that a
@@ -102,9 +100,4 @@ func (o *Options) coldFacts(ctx context.Context) (*facts, error) {
 		return nil, fmt.Errorf("%s was not shut down properly (it is %q): start the server and stop it again, or take an ordinary backup", o.Server.DataDir, control.State)
 	}
 	return &facts{control: control, version: version, standby: control.State == "shut down in recovery"}, nil
-}
-
-// coldRange is from where to where WAL is needed to start a stopped instance.
-func coldRange(c *postgres.ControlData) (start, stop postgres.LSN) {
-	return c.Redo, max(c.Checkpoint, c.MinRecoveryEnd)
 }

@@ -17,15 +17,19 @@ import (
 	"pg_manage/executor/repo/storage"
 )
 
-// name gives the backup a label that nobody has.
-func (r *run) name(ctx context.Context) error {
+// name gives the backup a label that nobody has: none of entries, and no backup that is
+// being taken.
+func (r *run) name(ctx context.Context, entries []catalog.Entry) error {
 	for {
 		now := r.o.Now().UTC()
 		label := catalog.Label(now, r.o.Node, r.info.Kind)
 		if !catalog.ValidLabel(label) {
 			return fmt.Errorf("node %q cannot be part of a backup's label: use letters, digits, dots and dashes", r.o.Node)
 		}
-		err := r.o.Catalog.Begin(ctx, label, r.info.Parent)
+		err := storage.ErrExists
+		if !slices.ContainsFunc(entries, func(e catalog.Entry) bool { return e.Label == label }) {
+			err = r.o.Catalog.Begin(ctx, label, r.info.Parent)
+		}
 		if err == nil {
 			r.info.Label, r.info.StartTime = label, now
 			return nil

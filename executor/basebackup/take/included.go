@@ -2,7 +2,6 @@ package take
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -82,52 +81,4 @@ func (o *Options) walFile(name string, segmentSize int64, system uint64) (pack.F
 		return pack.File{}, fmt.Errorf("%s has %d bytes and the system identifier %d, and should have %d and %d", file, st.Size(), info.SystemIdentifier, segmentSize, system)
 	}
 	return e, nil
-}
-
-// coldSegments names the WAL that a stopped instance starts with: from its redo location
-// to stop, and the segment after it where the last record may go on.
-func (o *Options) coldSegments(c *postgres.ControlData, start, stop postgres.LSN) ([]string, error) {
-	var names []string
-	size := postgres.LSN(c.SegmentSize)
-	last := stop / size * size
-	for at := start / size * size; at <= last+size; at += size {
-		name, err := o.coldSegment(c, at)
-		switch {
-		case err == nil:
-			names = append(names, name)
-		case at <= last:
-			return nil, err
-		}
-	}
-	// A history that is nowhere is no reason to fail: the server starts without it.
-	for _, tli := range timelines(c) {
-		if _, err := os.Stat(filepath.Join(o.Server.DataDir, "pg_wal", postgres.HistoryName(tli))); err == nil {
-			names = append(names, postgres.HistoryName(tli))
-		}
-	}
-	return names, nil
-}
-
-// coldSegment names the segment at a location, of the newest timeline that has it.
-func (o *Options) coldSegment(c *postgres.ControlData, at postgres.LSN) (string, error) {
-	var errs []error
-	for _, tli := range timelines(c) {
-		name, err := postgres.SegmentName(tli, at, c.SegmentSize)
-		if err == nil {
-			_, err = o.walFile(name, c.SegmentSize, c.SystemIdentifier)
-		}
-		if err == nil {
-			return name, nil
-		}
-		errs = append(errs, err)
-	}
-	return "", fmt.Errorf("WAL that the instance starts with: %w", errors.Join(errs...))
-}
-
-// timelines are those that recovery of a stopped instance may read, the newest first.
-func timelines(c *postgres.ControlData) []postgres.Timeline {
-	if c.MinRecoveryEndTimeline > c.Timeline {
-		return []postgres.Timeline{c.MinRecoveryEndTimeline, c.Timeline}
-	}
-	return []postgres.Timeline{c.Timeline}
 }

@@ -81,7 +81,7 @@ func (x *session) unchanged(ctx context.Context, was recovery) error {
 	now, err := x.recovery(ctx)
 	switch {
 	case err != nil:
-		return fmt.Errorf("the session that holds the server in backup mode: %w", err)
+		return fmt.Errorf("the session that holds the server in backup mode was lost (the server's log says why): %w", err)
 	case was.standby && !now.standby:
 		return errPromoted
 	case was.standby && now.timeline != was.timeline:
@@ -92,8 +92,8 @@ func (x *session) unchanged(ctx context.Context, was recovery) error {
 
 // watch ends the copy when the session is lost or the server was promoted: what would be
 // copied from then on is of no use. The context that it gives ends with the cause.
-func (x *session) watch(ctx context.Context, was recovery) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
+func (x *session) watch(whole context.Context, was recovery) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(whole)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -105,11 +105,8 @@ func (x *session) watch(ctx context.Context, was recovery) (context.Context, fun
 				return
 			case <-t.C:
 			}
-			// Not with ctx, whose end would break the connection that is still needed.
-			ask, end := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-			err := x.unchanged(ask, was)
-			end()
-			if err != nil {
+			// Not with ctx: the end of the copy would break the connection, which is still needed.
+			if err := x.unchanged(whole, was); err != nil {
 				cancel(err)
 				return
 			}

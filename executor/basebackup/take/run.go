@@ -43,7 +43,7 @@ func (o *Options) begin(ctx context.Context, f *facts, tli postgres.Timeline) (*
 	if r.parent != nil {
 		r.info.Kind, r.info.Parent = catalog.Incremental, r.parent.info.Label
 	}
-	if err := r.name(ctx); err != nil {
+	if err := r.name(ctx, entries); err != nil {
 		r.close()
 		return nil, err
 	}
@@ -95,15 +95,27 @@ func (r *run) hot(ctx context.Context, x *session, was recovery) (*catalog.Info,
 		return nil, err
 	}
 	if r.o.Archive != nil {
-		names, err := neededWAL(r.info.Timeline, r.info.StartLSN, r.info.StopLSN, r.info.SegmentSize)
-		if err == nil {
-			err = r.o.awaitWAL(ctx, x, was, names, r.info.StopLSN)
-		}
-		if err != nil {
+		if err := r.awaitWAL(ctx, x, was); err != nil {
 			return nil, err
 		}
 	}
 	return r.commit(ctx)
+}
+
+// awaitWAL waits until the archive has what recovery to the end of the backup reads.
+func (r *run) awaitWAL(ctx context.Context, x *session, was recovery) error {
+	names, err := neededWAL(r.info.Timeline, r.info.StartLSN, r.info.StopLSN, r.info.SegmentSize)
+	if err != nil {
+		return err
+	}
+	_, history, err := r.o.timelineHistory(r.info.Timeline)
+	if err != nil {
+		return err
+	}
+	if history != "" {
+		names = append([]string{history}, names...)
+	}
+	return r.o.awaitWAL(ctx, x, was, names, r.info.StopLSN)
 }
 
 // copyFiles copies the data directory while backup mode is seen to last.
@@ -145,7 +157,11 @@ func (r *run) stop(ctx context.Context, x *session, was recovery) (*stopped, err
 
 // finishHot stores what belongs behind the files.
 func (r *run) finishHot(ctx context.Context, x *session, slot string, s *stopped) error {
-	more := []pack.File{{Path: "backup_label", Data: []byte(s.labelFile)}}
+	more, _, err := r.o.timelineHistory(r.info.Timeline)
+	if err != nil {
+		return err
+	}
+	more = append(more, pack.File{Path: "backup_label", Data: []byte(s.labelFile)})
 	if s.tablespaceMap != "" {
 		more = append(more, pack.File{Path: "tablespace_map", Data: []byte(s.tablespaceMap)})
 	}
@@ -171,7 +187,10 @@ func (r *run) finishHot(ctx context.Context, x *session, slot string, s *stopped
 
 // cold copies a stopped instance.
 func (r *run) cold(ctx context.Context, at *still) (*catalog.Info, error) {
-	r.info.StartLSN, r.info.StopLSN = coldRange(r.facts.control)
+	var err error
+	if r.info.StartLSN, r.info.StopLSN, err = r.o.coldRange(r.facts.control); err != nil {
+		return nil, err
+	}
 	names, err := r.o.coldSegments(r.facts.control, r.info.StartLSN, r.info.StopLSN)
 	if err != nil {
 		return nil, err

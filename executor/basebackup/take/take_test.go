@@ -19,13 +19,23 @@ import (
 	"pg_manage/executor/wal"
 )
 
-// told keeps the events.
+// told keeps the events. With a gate the copy stands still at its first progress.
 type told struct {
-	mu  sync.Mutex
-	all []event.Event
+	mu   sync.Mutex
+	all  []event.Event
+	gate *gate
+}
+
+type gate struct {
+	once          sync.Once
+	reached, open chan struct{}
 }
 
 func (l *told) Emit(e event.Event) {
+	if l.gate != nil && e.Type == event.Progress {
+		l.gate.once.Do(func() { close(l.gate.reached) })
+		<-l.gate.open
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.all = append(l.all, e)
@@ -56,13 +66,19 @@ func (s *server) options() (Options, *told) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	archive := wal.NewLookup(target, "main", 0, repo.Open)
-	s.t.Cleanup(func() { archive.Close() }) //nolint:errcheck // a directory
 	events := &told{}
 	return Options{
-		Catalog: c, Archive: archive, Events: events, Cluster: "main", Node: "node1", StateDir: filepath.Join(s.root, "state"), ToolVersion: "test",
+		Catalog: c, Archive: s.lookup(0), Events: events, Cluster: "main", Node: "node1", StateDir: filepath.Join(s.root, "state"), ToolVersion: "test",
 		Server: Server{DataDir: s.data, BinDir: s.bin, SocketDir: s.root, Port: s.port, User: "postgres", Major: s.major},
 	}, events
+}
+
+// lookup looks into the archive of a system.
+func (s *server) lookup(system uint64) Archive {
+	target := repo.Target{Name: "nas", Scheme: "file", Path: filepath.Join(s.root, "target"), ArchiveDir: "pg_archlog"}
+	l := wal.NewLookup(target, "main", system, repo.Open)
+	s.t.Cleanup(func() { l.Close() }) //nolint:errcheck // a directory
+	return l
 }
 
 // mustTake takes a backup that is listed then.
@@ -145,7 +161,11 @@ func (s *server) restore(o Options, info *catalog.Info, name string) *server {
 			s.t.Fatalf("%v: %s", err, out)
 		}
 	}
-	s.run(s.bin+"/pg_verifybackup", "-n", to.data)
+	if info.WAL == catalog.WALIncluded {
+		s.run(s.bin+"/pg_verifybackup", to.data) // which reads the WAL too
+	} else {
+		s.run(s.bin+"/pg_verifybackup", "-n", to.data)
+	}
 	to.configure("archive_mode = off", "restore_command = 'cp "+s.archive+"/$(echo %f | cut -c 1-16)/%f %p || cp "+s.archive+"/%f %p'")
 	return to
 }

@@ -61,6 +61,28 @@ type folder struct {
 	entry *Entry // nil: there is no backup.json
 }
 
+// claimed says that somebody has begun it.
+func (f *folder) claimed() bool {
+	return slices.ContainsFunc(f.files, func(i storage.Info) bool { return i.Name == claimName })
+}
+
+// Begun gives those of Unfinished that somebody has begun and neither completed nor given
+// up: what they need, such as WAL, is not known. Those of dead writers are among them
+// until Sweep.
+func (c *Catalog) Begun(ctx context.Context) ([]string, error) {
+	folders, err := c.folders(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%s: looking for the backups of %s: %w", c.d, c.dir, err)
+	}
+	var out []string
+	for _, f := range folders {
+		if f.entry == nil && f.claimed() {
+			out = append(out, f.label)
+		}
+	}
+	return out, nil
+}
+
 func (c *Catalog) survey(ctx context.Context) (all []Entry, unfinished []string, err error) {
 	folders, err := c.folders(ctx)
 	if err != nil {

@@ -19,7 +19,7 @@ type NeededError struct{ Why string }
 func (e *NeededError) Error() string { return "it stays: " + e.Why }
 
 // Remove removes a backup: backup.json first, so that a crash leaves an unfinished
-// directory, for Sweep. One that another needs, or that is pinned, gives a *NeededError.
+// directory, for Sweep or another Remove. One that another needs, or that is pinned, gives a *NeededError.
 func (c *Catalog) Remove(ctx context.Context, label string) error {
 	return c.fail("removing", label, c.remove(ctx, label))
 }
@@ -33,10 +33,15 @@ func (c *Catalog) remove(ctx context.Context, label string) error {
 	case err != nil:
 		return err
 	case e == nil:
-		return fmt.Errorf("there is no %s: %w", infoName, storage.ErrNotExist)
+		return c.removeRest(ctx, label)
 	}
 	text, err := c.readSmall(ctx, label, infoName)
 	if err != nil && !e.unread {
+		return err
+	}
+	// A complete backup needs no claim, while what is left of this one would seem to be
+	// written by somebody if it had one.
+	if err := c.removeFile(ctx, label, claimName); err != nil {
 		return err
 	}
 	if err := c.d.Remove(ctx, c.path(label, infoName)); err != nil {
@@ -54,6 +59,18 @@ func (c *Catalog) remove(ctx context.Context, label string) error {
 		return err
 	}
 	return c.clear(ctx, label, there)
+}
+
+// removeRest removes what an earlier Remove has left.
+func (c *Catalog) removeRest(ctx context.Context, label string) error {
+	f, err := c.folder(ctx, label)
+	switch {
+	case err != nil:
+		return err
+	case f.entry != nil || len(f.files) == 0 || f.claimed():
+		return fmt.Errorf("there is no %s: %w", infoName, storage.ErrNotExist)
+	}
+	return c.clear(ctx, label, f.files)
 }
 
 // putBack makes a backup again of one that was about to be removed.
@@ -93,7 +110,7 @@ func (c *Catalog) needs(ctx context.Context, f folder, label string) error {
 		return &NeededError{f.label + " builds on it: remove that one before"}
 	case f.entry != nil && f.entry.unread && f.entry.Kind == Incremental && f.label > label:
 		return &NeededError{fmt.Sprintf("%s may build on it, which is not known (%s): remove that one before", f.label, f.entry.Broken)}
-	case f.entry != nil || !slices.ContainsFunc(f.files, func(i storage.Info) bool { return i.Name == claimName }):
+	case f.entry != nil || !f.claimed():
 		return nil
 	}
 	k, err := c.readClaim(ctx, f.label)

@@ -21,6 +21,7 @@ type Crasher struct {
 	storage.Driver
 	At   int  // which operation, from 1 on; 0: none
 	Done bool // the operation itself is still done
+	Once bool // later operations are done again: it was but an answer that got lost
 
 	mu    sync.Mutex
 	count int
@@ -47,6 +48,7 @@ func (c *Crasher) change(f func() error) error {
 	}
 	err := f()
 	if c.dead {
+		c.dead = !c.Once
 		return errors.Join(ErrCrashed, opaque(err))
 	}
 	return err

@@ -39,10 +39,10 @@ type Options struct {
 	// Kept are all backups of the cluster that the archive is of, at all targets, read after
 	// the last of them was removed. The broken ones count too, since somebody may mend them.
 	Kept []catalog.Entry
-	// Unfinished are the backups that are being taken, or seem to be: where they began is not
-	// known, and so nothing goes while there are any.
-	Unfinished []string
-	DryRun     bool // tell what would go, and remove nothing
+	// Begun are the backups that are being taken, or seem to be (see catalog.Begun): where
+	// they begin is not known, and so nothing goes while there are any.
+	Begun  []string
+	DryRun bool // tell what would go, and remove nothing
 	// Progress, unless nil, is told after each file how many are gone, and their stored bytes.
 	Progress func(files int, bytes int64)
 }
@@ -65,7 +65,7 @@ type Report struct {
 // removes nothing. An error comes with a report of what was removed before.
 func Expire(ctx context.Context, a audit.Archive, o Options) (*Report, error) {
 	r := &Report{Version: Version, Target: a.Target, DryRun: o.DryRun}
-	r.Floor, r.Reason = floor(a.SystemIdentifier, o.Kept, o.Unfinished)
+	r.Floor, r.Reason = floor(a.SystemIdentifier, o.Kept, o.Begun)
 	if r.Reason != "" {
 		return r, nil
 	}
@@ -79,9 +79,9 @@ func Expire(ctx context.Context, a audit.Archive, o Options) (*Report, error) {
 }
 
 // floor is where the first of the backups of a cluster begins.
-func floor(system uint64, kept []catalog.Entry, unfinished []string) (lsn postgres.LSN, reason string) {
-	if len(unfinished) > 0 {
-		return 0, fmt.Sprintf("the backup %s is being taken, or was not removed to the end: which WAL it needs is not known", unfinished[0])
+func floor(system uint64, kept []catalog.Entry, begun []string) (lsn postgres.LSN, reason string) {
+	if len(begun) > 0 {
+		return 0, fmt.Sprintf("the backup %s is being taken, or its writer died: which WAL it needs is not known", begun[0])
 	}
 	whole := false
 	lsn = ^postgres.LSN(0)

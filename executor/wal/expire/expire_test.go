@@ -107,9 +107,9 @@ func names(t *testing.T, dir string) (out []string) {
 }
 
 // sound holds what is left to what `archive check` says.
-func sound(t *testing.T, a audit.Archive, what string) {
+func sound(t *testing.T, a audit.Archive, what string, quick bool) {
 	t.Helper()
-	r, err := audit.Check(t.Context(), a, audit.Options{Workers: 2})
+	r, err := audit.Check(t.Context(), a, audit.Options{Workers: 2, Quick: quick})
 	if err != nil || !r.Sound() {
 		t.Errorf("%s: %v, %+v, %+v", what, err, r.Problems, r.Timelines)
 	}
@@ -127,11 +127,40 @@ func needed(all []string, floor postgres.LSN) []string {
 	})
 }
 
+// copies gives another archive with the same files at each call.
+func copies(t *testing.T) func() (audit.Archive, string) {
+	t.Helper()
+	_, from, _, _ := switched(t)
+	return func() (audit.Archive, string) {
+		root := t.TempDir()
+		d, err := posix.New("file://"+root, "file", root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := filepath.Join(root, archive)
+		err = filepath.WalkDir(from, func(path string, e os.DirEntry, err error) error {
+			switch rel := strings.TrimPrefix(path, from); {
+			case err != nil:
+				return err
+			case e.IsDir():
+				return os.MkdirAll(to+rel, 0o755)
+			default:
+				return os.Link(path, to+rel)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return of(d), to
+	}
+}
+
 func TestWhatNoBackupNeedsGoes(t *testing.T) {
+	another := copies(t)
 	for segment := uint64(first); segment <= first+11; segment++ {
 		for _, offset := range []uint64{0, 1, size - 1} {
 			what := fmt.Sprintf("from %d + %d on", segment-first, offset)
-			a, dir, _, _ := switched(t)
+			a, dir := another()
 			before := names(t, dir)
 			o := Options{Kept: []catalog.Entry{kept(segment+2, 0), kept(segment, offset), kept(segment+1, 7)}}
 			dry := o
@@ -161,7 +190,7 @@ func TestWhatNoBackupNeedsGoes(t *testing.T) {
 			if again, err := Expire(t.Context(), a, o); err != nil || again.Files != 0 || again.First != "" {
 				t.Errorf("%s: once more %+v, %v", what, again, err)
 			}
-			sound(t, a, what)
+			sound(t, a, what, offset > 0)
 		}
 	}
 }
@@ -177,7 +206,7 @@ func TestNothingGoesWhenItIsNotKnownWhatIsNeeded(t *testing.T) {
 		"one of another cluster":   {Kept: []catalog.Entry{foreign}},
 		"one that is not readable": {Kept: []catalog.Entry{kept(first+3, 0), unknown}},
 		"one without a start":      {Kept: []catalog.Entry{kept(first+3, 0), noStart}},
-		"one that is being taken":  {Kept: []catalog.Entry{kept(first+3, 0)}, Unfinished: []string{"20261123T215500Z-node1-full"}},
+		"one that is being taken":  {Kept: []catalog.Entry{kept(first+3, 0)}, Begun: []string{"20261123T215500Z-node1-full"}},
 	} {
 		r, err := Expire(t.Context(), a, o)
 		if err != nil || r.Reason == "" || r.Files != 0 || r.Floor != 0 {
@@ -230,13 +259,14 @@ func TestForeignFilesStay(t *testing.T) {
 
 func TestACrashLeavesAnArchiveWithoutAHole(t *testing.T) {
 	o := Options{Kept: []catalog.Entry{kept(first+8, 100)}}
+	another := copies(t)
 	for _, done := range []bool{false, true} {
 		for at := 1; ; at++ {
-			a, dir, _, _ := switched(t)
+			a, dir := another()
 			crash := &repotest.Crasher{Driver: a.Driver, At: at, Done: done}
 			r, err := Expire(t.Context(), of(crash), o)
 			what := fmt.Sprintf("crashed at %d (%v)", at, done)
-			sound(t, a, what)
+			sound(t, a, what, true)
 			all := names(t, dir)
 			if crash.Crashed() && r.Error == "" && err == nil && len(needed(all, r.Floor)) != len(all) {
 				t.Errorf("%s: nobody was told", what)
@@ -247,7 +277,7 @@ func TestACrashLeavesAnArchiveWithoutAHole(t *testing.T) {
 			if got := names(t, dir); !slices.Equal(got, needed(got, postgres.LSN((first+8)*size+100))) {
 				t.Errorf("%s: the next run left %q", what, got)
 			}
-			sound(t, a, what+", and finished")
+			sound(t, a, what+", and finished", true)
 			if !crash.Crashed() {
 				if at < 10 {
 					t.Fatalf("there were %d operations only", at)
@@ -270,5 +300,34 @@ func TestACancelledRunStops(t *testing.T) {
 	if err == nil || r.Files != 3 || len(names(t, dir)) != len(before)-3 {
 		t.Errorf("%+v, %v", r, err)
 	}
-	sound(t, a, "cancelled")
+	sound(t, a, "cancelled", false)
+}
+
+// TestATimelineThatWasLeftGoesByTheSameRule: timeline 1 went on after timeline 2 left it,
+// and a backup of it may be restored to its end.
+func TestATimelineThatWasLeftGoesByTheSameRule(t *testing.T) {
+	a, dir := open(t)
+	one := waltest.New(system, 1, size, first, 3)
+	one.Fill(first + 2)
+	one.Record(size / 3)
+	two := one.Fork(2)
+	fork := postgres.LSN(two.Pos)
+	for _, w := range []*waltest.Writer{one, two} {
+		w.Fill(first + 8)
+		delete(w.Segments, first+9)
+		for n, b := range w.Segments {
+			put(t, a.Driver, w.Name(n), b)
+		}
+	}
+	put(t, a.Driver, "00000002.history", []byte(postgres.FormatHistory([]postgres.Branch{{Timeline: 1, End: fork, Reason: "x"}})))
+	sound(t, a, "before", false)
+	before := names(t, dir)
+	r, err := Expire(t.Context(), a, Options{Kept: []catalog.Entry{kept(first+5, 40)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, dir); !slices.Equal(got, needed(before, postgres.LSN((first+5)*size+40))) || r.First != one.Name(first) || r.Last != two.Name(first+4) {
+		t.Errorf("%q is left, %+v", got, r)
+	}
+	sound(t, a, "after", false)
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"time"
+
+	"pg_manage/testdata/bench/hosts"
 )
 
 // callServer is the argument with which this program runs on the host "db" as PostgreSQL's
@@ -61,7 +63,7 @@ type caller struct {
 }
 
 func (s *site) newCaller() (*caller, error) {
-	cmd := s.asPostgres(benchDir+"/bin/wal", callServer)
+	cmd := s.Command(hosts.Dir+"/bin/wal", callServer)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

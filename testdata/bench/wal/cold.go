@@ -3,6 +3,9 @@ package main
 import (
 	"fmt"
 	"time"
+
+	"pg_manage/testdata/bench/hosts"
+	"pg_manage/testdata/bench/table"
 )
 
 // coldCalls is how often one push is measured.
@@ -11,7 +14,7 @@ const coldCalls = 21
 // coldPush measures one push of one waiting segment while nothing runs in the background.
 // The hook may start its archiver, which is part of the time, and ends before the next.
 func (s *site) coldPush() error {
-	hook, full, backrest := s.ours(benchDir+"/cold-hook", false, ownWorkers), s.ours(benchDir+"/cold-full", false, ownWorkers), s.pgBackRest(benchDir+"/cold-pgbackrest", false)
+	hook, full, backrest := s.ours(hosts.Dir+"/cold-hook", false, ownWorkers), s.ours(hosts.Dir+"/cold-full", false, ownWorkers), s.pgBackRest(hosts.Dir+"/cold-pgbackrest", false)
 	if err := s.copyData(backlogDir); err != nil {
 		return err
 	}
@@ -35,7 +38,7 @@ func (s *site) coldPush() error {
 		}
 		for j := range calls {
 			k := (i + j) % len(calls)
-			if err := s.settle(); err != nil {
+			if err := s.Settle(); err != nil {
 				return err
 			}
 			d, err := s.caller.call(command(calls[k], g))
@@ -56,9 +59,9 @@ func (s *site) coldPush() error {
 			return err
 		}
 	}
-	a, b, other := median(took[0]), median(took[1]), median(took[2])
-	figures := fmt.Sprintf("hook %s, pg_manage hook %s, pgBackRest without async %s; medians of %d", ms(a), ms(b), ms(other), n)
-	s.report.row("d  one cold push: pgBackRest / pg_manage-hook", "> 1x", times(other, a), figures)
-	s.report.row("d  one cold push: pgBackRest / pg_manage hook", "> 1x", times(other, b), "as above")
+	a, b, other := table.Median(took[0]), table.Median(took[1]), table.Median(took[2])
+	figures := fmt.Sprintf("hook %s, pg_manage hook %s, pgBackRest without async %s; medians of %d", table.Milliseconds(a), table.Milliseconds(b), table.Milliseconds(other), n)
+	s.report.Row("d  one cold push: pgBackRest / pg_manage-hook", "> 1x", table.Times(other, a), figures)
+	s.report.Row("d  one cold push: pgBackRest / pg_manage hook", "> 1x", table.Times(other, b), "as above")
 	return nil
 }

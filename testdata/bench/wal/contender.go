@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
+
+	"pg_manage/testdata/bench/hosts"
 )
 
 // contender is one way to archive.
@@ -95,18 +97,9 @@ type unpacked struct {
 
 func (u *unpacked) Close() error { return errors.Join(u.ReadCloser.Close(), u.file.Close()) }
 
-// empty makes an empty directory on the host "db" for PostgreSQL's user.
-func (s *site) empty(dir string) error {
-	if err := os.RemoveAll(s.path(dir)); err != nil {
-		return err
-	}
-	_, err := s.run("mkdir", "-m", "700", dir)
-	return err
-}
-
 func nothing() error { return nil }
 
-const copyDir = benchDir + "/cp"
+const copyDir = hosts.Dir + "/cp"
 
 // copied archives with cp, and with another command after it.
 func (s *site) copied(name, after string) *contender {
@@ -114,8 +107,8 @@ func (s *site) copied(name, after string) *contender {
 		name:    name,
 		archive: "cp %p " + copyDir + "/%f" + after,
 		restore: "cp " + copyDir + "/%f %p",
-		reset:   func() error { return s.empty(copyDir) },
-		store:   s.path(copyDir),
+		reset:   func() error { return s.Empty(copyDir) },
+		store:   s.Path(copyDir),
 		ended:   nothing,
 	}
 }

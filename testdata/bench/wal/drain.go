@@ -5,6 +5,9 @@ import (
 	"log"
 	"strings"
 	"time"
+
+	"pg_manage/testdata/bench/hosts"
+	"pg_manage/testdata/bench/table"
 )
 
 // stalled is how long a drain may go on without one segment archived.
@@ -29,14 +32,14 @@ func (s *site) drain(c *contender, inspect func() error) (d drained, err error) 
 	if err := s.configure("archive_command = " + quoted(c.archive) + "\n"); err != nil {
 		return d, err
 	}
-	if err := s.settle(); err != nil {
+	if err := s.Settle(); err != nil {
 		return d, err
 	}
 	_, ready, err := s.start(time.Minute)
 	if err != nil {
 		return d, err
 	}
-	cpu := s.cpu()
+	cpu := s.CPU()
 	last, since := len(s.backlog), time.Now()
 	for {
 		n := s.waiting()
@@ -51,7 +54,7 @@ func (s *site) drain(c *contender, inspect func() error) (d drained, err error) 
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	d.elapsed, d.cpu = time.Since(ready), s.cpu()-cpu
+	d.elapsed, d.cpu = time.Since(ready), s.CPU()-cpu
 	if inspect != nil {
 		if err := inspect(); err != nil {
 			return d, err
@@ -68,11 +71,9 @@ func (s *site) drain(c *contender, inspect func() error) (d drained, err error) 
 	}
 	d.size = c.size()
 	s.archived[c.name] = true
-	log.Printf("%-18s %s, %s", c.name, seconds(d.elapsed), s.rate(d.elapsed))
+	log.Printf("%-18s %s, %s", c.name, table.Seconds(d.elapsed), s.rate(d.elapsed))
 	return d, nil
 }
-
-func (s *site) cpu() time.Duration { return s.db.cpu() + s.vault.cpu() }
 
 // quoted is a value in postgresql.conf.
 func quoted(v string) string { return "'" + strings.ReplaceAll(v, "'", "''") + "'" }
@@ -106,9 +107,9 @@ func (s *site) figures(c *contender, ds []drained) string {
 	for _, d := range ds {
 		cpu = append(cpu, d.cpu)
 	}
-	out := fmt.Sprintf("%s %s (%s), %s, %s processor", c.name, seconds(median(elapsed(ds))), spread(elapsed(ds)), s.rate(median(elapsed(ds))), seconds(median(cpu)))
+	out := fmt.Sprintf("%s %s (%s), %s, %s processor", c.name, table.Seconds(table.Median(elapsed(ds))), table.Spread(elapsed(ds)), s.rate(table.Median(elapsed(ds))), table.Seconds(table.Median(cpu)))
 	if ds[0].size > 0 {
-		out += ", " + megabytes(ds[0].size)
+		out += ", " + table.Megabytes(ds[0].size)
 	}
 	return out
 }
@@ -118,10 +119,10 @@ func (s *site) rate(d time.Duration) string {
 }
 
 // The contenders whose archives on the host "db" recovery reads again.
-func (s *site) oursLocal() *contender { return s.ours(benchDir+"/ours", false, ownWorkers) }
+func (s *site) oursLocal() *contender { return s.ours(hosts.Dir+"/ours", false, ownWorkers) }
 
 func (s *site) pgBackRestLocal() *contender {
-	return s.pgBackRest(benchDir+"/pgbackrest", false)
+	return s.pgBackRest(hosts.Dir+"/pgbackrest", false)
 }
 
 func (s *site) localDrain() error {
@@ -130,13 +131,13 @@ func (s *site) localDrain() error {
 	if err != nil {
 		return err
 	}
-	mine := median(elapsed(all[0]))
+	mine := table.Median(elapsed(all[0]))
 	for i, goal := range []string{"", ">= 2x", ">= 1.5x", ">= 1.5x", "(ceiling)"} {
 		if i == 0 {
-			s.report.row("b  drain, local: pg_manage", "", "", s.figures(cs[i], all[i]))
+			s.report.Row("b  drain, local: pg_manage", "", "", s.figures(cs[i], all[i]))
 			continue
 		}
-		s.report.row("b  drain, local: "+cs[i].name+" / pg_manage", goal, times(median(elapsed(all[i])), mine), s.figures(cs[i], all[i]))
+		s.report.Row("b  drain, local: "+cs[i].name+" / pg_manage", goal, table.Times(table.Median(elapsed(all[i])), mine), s.figures(cs[i], all[i]))
 	}
 	return nil
 }
@@ -146,14 +147,14 @@ func (s *site) localDrain() error {
 const cableDelay = 50
 
 func (s *site) remoteDrain() error {
-	cs := []*contender{s.ours(benchDir+"/ours", true, ownWorkers), s.pgBackRest(benchDir+"/pgbackrest-ssh", true)}
+	cs := []*contender{s.ours(hosts.Dir+"/ours", true, ownWorkers), s.pgBackRest(hosts.Dir+"/pgbackrest-ssh", true)}
 	cs[0].name, cs[1].name = "pg_manage ssh", "pgBackRest ssh"
 	for _, delay := range []int{0, cableDelay} {
 		what := fmt.Sprintf("c  drain, ssh, round trip +%d ms: pgBackRest async / pg_manage", delay)
 		if delay > 0 {
-			if err := s.vault.Delay(delay); err != nil {
+			if err := s.Vault.Delay(delay); err != nil {
 				log.Printf("delay: not measured: %v", err)
-				s.report.notMeasured(what, ">= 2x", "delay: "+strings.Join(strings.Fields(err.Error()), " "))
+				s.report.NotMeasured(what, ">= 2x", "delay: "+strings.Join(strings.Fields(err.Error()), " "))
 				return nil
 			}
 		}
@@ -161,8 +162,8 @@ func (s *site) remoteDrain() error {
 		if err != nil {
 			return err
 		}
-		s.report.row(what, ">= 2x", times(median(elapsed(all[1])), median(elapsed(all[0]))),
+		s.report.Row(what, ">= 2x", table.Times(table.Median(elapsed(all[1])), table.Median(elapsed(all[0]))),
 			s.figures(cs[0], all[0])+"; "+s.figures(cs[1], all[1]))
 	}
-	return s.vault.Delay(0)
+	return s.Vault.Delay(0)
 }

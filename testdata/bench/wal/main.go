@@ -46,6 +46,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"pg_manage/testdata/bench/hosts"
 )
 
 type options struct {
@@ -88,7 +90,7 @@ func main() {
 func bench(o options) (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	before := loadAverage()
+	before := hosts.LoadAverage()
 	s, err := openSite(ctx, o)
 	if err != nil {
 		return err
@@ -98,7 +100,7 @@ func bench(o options) (err error) {
 	if err := s.makeBacklog(); ctx.Err() != nil {
 		return interrupted
 	} else if err != nil {
-		return s.explain(err)
+		return s.Explain(err)
 	}
 	measurements := []struct {
 		name string
@@ -116,27 +118,19 @@ func bench(o options) (err error) {
 		if !slices.Contains(o.only, m.name) || ctx.Err() != nil {
 			continue
 		}
-		log.Printf("measuring %s, load average %s", m.name, loadAverage())
+		log.Printf("measuring %s, load average %s", m.name, hosts.LoadAverage())
 		if err := m.do(s); err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", m.name, err))
-			log.Printf("%s failed: %v", m.name, s.explain(err))
+			log.Printf("%s failed: %v", m.name, s.Explain(err))
 		}
 		if err := s.quiet(); err != nil {
 			failed = append(failed, err)
 		}
 	}
-	s.report.print(os.Stdout)
+	s.report.Print(os.Stdout)
 	if ctx.Err() != nil {
 		return interrupted
 	}
-	fmt.Printf("\n%s\nload average before %s, after %s\n", s.versions(), before, loadAverage())
+	fmt.Printf("\n%s\nload average before %s, after %s\n", s.versions(), before, hosts.LoadAverage())
 	return errors.Join(failed...)
-}
-
-func loadAverage() string {
-	data, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return err.Error()
-	}
-	return strings.Join(strings.Fields(string(data))[:3], " ")
 }

@@ -8,6 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"pg_manage/testdata/bench/hosts"
+	"pg_manage/testdata/bench/table"
 )
 
 // archiverWorkers is how many workers the archiver has whose memory is measured.
@@ -18,16 +21,16 @@ const archiverWorkers = 4
 func (s *site) memory() error {
 	const what = "f  archiver, peak of a drain with 4 workers"
 	if !s.hasArchiver() {
-		s.report.notMeasured(what, "< 100 MB", "this hook has no archiver")
+		s.report.NotMeasured(what, "< 100 MB", "this hook has no archiver")
 		return nil
 	}
 	var peak uint64
-	_, err := s.drain(s.ours(benchDir+"/memory", false, archiverWorkers), func() error {
+	_, err := s.drain(s.ours(hosts.Dir+"/memory", false, archiverWorkers), func() error {
 		pid, err := s.archiver()
 		if err != nil {
 			return err
 		}
-		if peak = memory(pid, "VmHWM"); peak == 0 {
+		if peak = hosts.Memory(pid, "VmHWM"); peak == 0 {
 			return fmt.Errorf("no VmHWM of process %d", pid)
 		}
 		return nil
@@ -35,7 +38,7 @@ func (s *site) memory() error {
 	if err != nil {
 		return err
 	}
-	s.report.row(what, "< 100 MB", megabytes(peak), fmt.Sprintf("VmHWM after %d segments", len(s.backlog)))
+	s.report.Row(what, "< 100 MB", table.Megabytes(peak), fmt.Sprintf("VmHWM after %d segments", len(s.backlog)))
 	return s.manyCalls()
 }
 
@@ -46,23 +49,23 @@ type state struct {
 }
 
 func stateOf(pid int) state {
-	return state{files: openFiles(pid), threads: threads(pid), rss: memory(pid, "VmRSS")}
+	return state{files: hosts.OpenFiles(pid), threads: hosts.Threads(pid), rss: hosts.Memory(pid, "VmRSS")}
 }
 
 func (st state) String() string {
-	return fmt.Sprintf("%d files, %d threads, %s", st.files, st.threads, megabytes(st.rss))
+	return fmt.Sprintf("%d files, %d threads, %s", st.files, st.threads, table.Megabytes(st.rss))
 }
 
 // manyCalls archives many small segments, a call each, and looks at the archiver after
 // the first 1,000 and at the end.
 func (s *site) manyCalls() error {
-	if err := os.RemoveAll(s.path(dataDir)); err != nil {
+	if err := os.RemoveAll(s.Path(dataDir)); err != nil {
 		return err
 	}
-	if _, err := s.run(pgBin+"/initdb", "-D", dataDir, "--auth=trust", "--wal-segsize=1", "--no-sync"); err != nil {
+	if _, err := s.Run(hosts.PgBin+"/initdb", "-D", dataDir, "--auth=trust", "--wal-segsize=1", "--no-sync"); err != nil {
 		return err
 	}
-	c := s.ours(benchDir+"/calls", false, archiverWorkers)
+	c := s.ours(hosts.Dir+"/calls", false, archiverWorkers)
 	if err := c.reset(); err != nil {
 		return err
 	}
@@ -90,7 +93,7 @@ func (s *site) manyCalls() error {
 		if _, err := s.caller.call(command(c.archive, g)); err != nil {
 			return err
 		}
-		if err := errors.Join(s.mark(g, "done"), os.Remove(s.path(dataDir+"/pg_wal/"+g.name))); err != nil {
+		if err := errors.Join(s.mark(g, "done"), os.Remove(s.Path(dataDir+"/pg_wal/"+g.name))); err != nil {
 			return err
 		}
 		if done+1 == 1000 {
@@ -107,7 +110,7 @@ func (s *site) manyCalls() error {
 	if err := c.verify(all); err != nil {
 		return err
 	}
-	s.report.row(fmt.Sprintf("f  archiver after %d calls / after 1,000", s.calls), "no growth", fmt.Sprintf("%+d files, %.2fx memory", late.files-early.files, float64(late.rss)/float64(early.rss)),
+	s.report.Row(fmt.Sprintf("f  archiver after %d calls / after 1,000", s.calls), "no growth", fmt.Sprintf("%+d files, %.2fx memory", late.files-early.files, float64(late.rss)/float64(early.rss)),
 		fmt.Sprintf("after 1,000: %s; at the end: %s", early, late))
 	return c.ended()
 }
@@ -124,7 +127,7 @@ type segmentMaker struct {
 }
 
 func (s *site) newSegmentMaker() (*segmentMaker, error) {
-	m := &segmentMaker{wal: s.path(dataDir + "/pg_wal"), size: 1 << 20, head: make([]byte, 64<<10)}
+	m := &segmentMaker{wal: s.Path(dataDir + "/pg_wal"), size: 1 << 20, head: make([]byte, 64<<10)}
 	own, err := filepath.Glob(m.wal + "/00000001*")
 	if err != nil || len(own) == 0 {
 		return nil, errors.Join(fmt.Errorf("no segment lies in %s", m.wal), err)

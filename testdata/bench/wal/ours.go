@@ -4,13 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
+
+	"pg_manage/testdata/bench/hosts"
 )
 
 const (
-	hookProgram  = benchDir + "/bin/pg_manage-hook"
-	fullProgram  = benchDir + "/bin/pg_manage"
+	hookProgram  = hosts.Dir + "/bin/pg_manage-hook"
+	fullProgram  = hosts.Dir + "/bin/pg_manage"
 	archiverWord = "archiver" // in the command line of the background archiver: pg_manage hook archiver
 )
 
@@ -57,50 +58,42 @@ func (s *site) ours(dir string, atVault bool, workers int) *contender {
 		name:    "pg_manage",
 		archive: fmt.Sprintf("exec '%s' --config '%s/hook.json' archive %%p", hookProgram, home),
 		restore: fmt.Sprintf("'%s' --config '%s/hook.json' restore %%f %%p", hookProgram, home),
-		store:   s.path(dir),
-		forget:  func() error { return s.empty(home + "/spool") },
-		ended:   func() error { return s.db.endAll(archiverWord) },
+		store:   s.Path(dir),
+		forget:  func() error { return s.Empty(home + "/spool") },
+		ended:   func() error { return s.DB.EndAll(archiverWord) },
 	}
 	if atVault {
-		t.Scheme, t.User, t.Host = "ssh", "backup", s.vault.IP
+		t.Scheme, t.User, t.Host = "ssh", "backup", s.Vault.IP
 		t.IdentityFile = "/var/lib/postgresql/.ssh/id_ed25519"
-		c.store = s.vaultPath(dir)
+		c.store = s.VaultPath(dir)
 	}
 	c.reset = func() error {
-		if err := errors.Join(s.empty(home), s.empty(home+"/spool")); err != nil {
+		if err := errors.Join(s.Empty(home), s.Empty(home+"/spool")); err != nil {
 			return err
 		}
 		if atVault {
-			key, err := s.vault.HostKey()
+			key, err := s.Vault.HostKey()
 			if err != nil {
 				return err
 			}
 			t.HostKeys = []string{key}
-			if err := s.emptyAtVault(dir); err != nil {
+			if err := s.EmptyAtVault(dir); err != nil {
 				return err
 			}
-		} else if err := s.empty(dir); err != nil {
+		} else if err := s.Empty(dir); err != nil {
 			return err
 		}
 		text, err := s.hookConfig(t, home+"/spool", workers)
 		if err != nil {
 			return err
 		}
-		if err := s.writeFile(home+"/hook.json", string(text)); err != nil {
+		if err := s.WriteFile(home+"/hook.json", string(text)); err != nil {
 			return err
 		}
-		_, err = s.run(fullProgram, "hook", "--config", home+"/hook.json", "init")
+		_, err = s.Run(fullProgram, "hook", "--config", home+"/hook.json", "init")
 		return err
 	}
 	return c
-}
-
-func (s *site) emptyAtVault(dir string) error {
-	if err := os.RemoveAll(s.vaultPath(dir)); err != nil {
-		return err
-	}
-	_, err := s.vault.Exec("install", "-d", "-o", "backup", "-g", "backup", "-m", "700", dir)
-	return err
 }
 
 // inFull is the archive command of a contender of ours when no archiver is asked.
@@ -110,7 +103,7 @@ func inFull(c *contender) string {
 
 // archiver is the process id of the background archiver.
 func (s *site) archiver() (int, error) {
-	pids := s.db.running(archiverWord)
+	pids := s.DB.Running(archiverWord)
 	if len(pids) != 1 {
 		return 0, fmt.Errorf("%d background archivers run on the host, not 1", len(pids))
 	}

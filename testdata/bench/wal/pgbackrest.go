@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"pg_manage/testdata/bench/hosts"
 )
 
 // pgBackRest is pgBackRest with archive-async, and a repository below dir on the host
@@ -17,9 +19,9 @@ func (s *site) pgBackRest(dir string, atVault bool) *contender {
 		name:    "pgBackRest async",
 		archive: command + " archive-push %p",
 		restore: command + ` archive-get %f "%p"`,
-		store:   s.path(dir),
-		forget:  func() error { return s.empty(spool) },
-		ended:   func() error { return s.db.waitGone("pgbackrest", time.Minute) },
+		store:   s.Path(dir),
+		forget:  func() error { return s.Empty(spool) },
+		ended:   func() error { return s.DB.WaitGone("pgbackrest", time.Minute) },
 	}
 	text := func(repo string) string {
 		return fmt.Sprintf(`[global]
@@ -38,36 +40,36 @@ pg1-path=%s
 `, repo, spool, config, asyncProcesses, dataDir)
 	}
 	if atVault {
-		c.store = s.vaultPath(dir)
+		c.store = s.VaultPath(dir)
 	}
 	c.reset = func() error {
-		if err := errors.Join(s.empty(dir), s.empty(spool), s.empty(config)); err != nil {
+		if err := errors.Join(s.Empty(dir), s.Empty(spool), s.Empty(config)); err != nil {
 			return err
 		}
-		if err := s.writeFile(config+"/pgbackrest.conf", text("repo1-path="+dir)); err != nil {
+		if err := s.WriteFile(config+"/pgbackrest.conf", text("repo1-path="+dir)); err != nil {
 			return err
 		}
-		if _, err := s.run("pgbackrest", "--config="+config+"/pgbackrest.conf", "--stanza=bench", "--no-online", "stanza-create"); err != nil {
+		if _, err := s.Run("pgbackrest", "--config="+config+"/pgbackrest.conf", "--stanza=bench", "--no-online", "stanza-create"); err != nil {
 			return err
 		}
 		if !atVault {
 			return nil
 		}
 		// A stanza is made at its repository, which here would have to reach back to the database: take the finished one there.
-		if err := s.emptyAtVault(dir); err != nil {
+		if err := s.EmptyAtVault(dir); err != nil {
 			return err
 		}
-		if err := onHost("cp", "-r", s.path(dir)+"/.", s.vaultPath(dir)); err != nil {
+		if err := hosts.OnMachine("cp", "-r", s.Path(dir)+"/.", s.VaultPath(dir)); err != nil {
 			return err
 		}
 		const remote = "/etc/pgbackrest.conf" // the package's is for PostgreSQL's user alone
-		if _, err := s.vault.ExecInput(fmt.Sprintf("[global]\nrepo1-path=%s\nlock-path=/tmp/pgbackrest\nlog-level-file=off\n", dir), "tee", remote); err != nil {
+		if _, err := s.Vault.ExecInput(fmt.Sprintf("[global]\nrepo1-path=%s\nlock-path=/tmp/pgbackrest\nlog-level-file=off\n", dir), "tee", remote); err != nil {
 			return err
 		}
-		if _, err := s.vault.Exec("chown", "-R", "backup:", dir, remote); err != nil {
+		if _, err := s.Vault.Exec("chown", "-R", "backup:", dir, remote); err != nil {
 			return err
 		}
-		return errors.Join(s.writeFile(config+"/pgbackrest.conf", text("repo1-host=vault\nrepo1-host-user=backup")), os.RemoveAll(s.path(dir)))
+		return errors.Join(s.WriteFile(config+"/pgbackrest.conf", text("repo1-host=vault\nrepo1-host-user=backup")), os.RemoveAll(s.Path(dir)))
 	}
 	return c
 }
@@ -75,10 +77,4 @@ pg1-path=%s
 // synchronous is pgBackRest's archive command without its background process.
 func synchronous(c *contender) string {
 	return strings.Replace(c.archive, "--stanza", "--no-archive-async --stanza", 1)
-}
-
-// writeFile writes a file on the host "db" as PostgreSQL's user.
-func (s *site) writeFile(name, text string) error {
-	_, err := s.db.ExecInput(text, postgresUser([]string{"sh", "-euc", `umask 077; cat >"$1"`, "sh", name})...)
-	return err
 }

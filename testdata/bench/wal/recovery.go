@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"log"
 	"time"
+
+	"pg_manage/testdata/bench/table"
 )
 
 // recovery measures how long an instance from before the backlog takes from its start
@@ -26,15 +28,15 @@ func (s *site) recovery() error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", cs[k].name, err)
 			}
-			log.Printf("%-18s %s", cs[k].name, seconds(d))
+			log.Printf("%-18s %s", cs[k].name, table.Seconds(d))
 			took[k] = append(took[k], d)
 		}
 	}
-	mine, other, plain := median(took[0]), median(took[1]), median(took[2])
+	mine, other, plain := table.Median(took[0]), table.Median(took[1]), table.Median(took[2])
 	figures := fmt.Sprintf("pg_manage %s (%s), pgBackRest async %s (%s), cp %s (%s); %s of pg_manage",
-		seconds(mine), spread(took[0]), seconds(other), spread(took[1]), seconds(plain), spread(took[2]), s.rate(mine))
-	s.report.row("e  recovery: pgBackRest async get / pg_manage", ">= 1.3x", times(other, mine), figures)
-	s.report.row("e  recovery: pg_manage / cp", "<= 1.15x", times(mine, plain), "as above")
+		table.Seconds(mine), table.Spread(took[0]), table.Seconds(other), table.Spread(took[1]), table.Seconds(plain), table.Spread(took[2]), s.rate(mine))
+	s.report.Row("e  recovery: pgBackRest async get / pg_manage", ">= 1.3x", table.Times(other, mine), figures)
+	s.report.Row("e  recovery: pg_manage / cp", "<= 1.15x", table.Times(mine, plain), "as above")
 	return nil
 }
 
@@ -50,10 +52,10 @@ func (s *site) recover(c *contender) (time.Duration, error) {
 	if err := s.configure("archive_mode = off\nrestore_command = " + quoted(c.restore) + "\n"); err != nil {
 		return 0, err
 	}
-	if err := s.writeFile(dataDir+"/recovery.signal", ""); err != nil {
+	if err := s.WriteFile(dataDir+"/recovery.signal", ""); err != nil {
 		return 0, err
 	}
-	if err := s.settle(); err != nil {
+	if err := s.Settle(); err != nil {
 		return 0, err
 	}
 	started, ready, err := s.start(30 * time.Minute)

@@ -7,13 +7,16 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"pg_manage/testdata/bench/hosts"
+	"pg_manage/testdata/bench/table"
 )
 
 // warmCalls measures the call for a segment that the background process stored ahead.
 // Each segment is asked for once by each contender, in turns, and then marked as
 // PostgreSQL does, so that nobody lives on an answer given before.
 func (s *site) warmCalls() error {
-	ours, backrest := s.ours(benchDir+"/warm", false, ownWorkers), s.pgBackRest(benchDir+"/warm-pgbackrest", false)
+	ours, backrest := s.ours(hosts.Dir+"/warm", false, ownWorkers), s.pgBackRest(hosts.Dir+"/warm-pgbackrest", false)
 	if err := s.copyData(backlogDir); err != nil {
 		return err
 	}
@@ -64,10 +67,10 @@ func (s *site) warmCalls() error {
 	if err := ours.verify(s.backlog); err != nil {
 		return err
 	}
-	bare, hook, other := median(took[0]), median(took[1]), median(took[2])
-	figures := fmt.Sprintf("hook %s, sh -c true %s, pgBackRest async %s; medians of %d calls", ms(hook), ms(bare), ms(other), len(took[0]))
-	s.report.row("a  "+what+" / sh -c true", "<= 2.5x", times(hook, bare), figures)
-	s.report.row("a  pgBackRest's call / hook call", ">= 2x", times(other, hook), "as above")
+	bare, hook, other := table.Median(took[0]), table.Median(took[1]), table.Median(took[2])
+	figures := fmt.Sprintf("hook %s, sh -c true %s, pgBackRest async %s; medians of %d calls", table.Milliseconds(hook), table.Milliseconds(bare), table.Milliseconds(other), len(took[0]))
+	s.report.Row("a  "+what+" / sh -c true", "<= 2.5x", table.Times(hook, bare), figures)
+	s.report.Row("a  pgBackRest's call / hook call", ">= 2x", table.Times(other, hook), "as above")
 	return nil
 }
 
@@ -117,6 +120,6 @@ func (c *contender) waitFor(g segment) error {
 // mark tells that a segment is archived (done) or waits for it (ready), as PostgreSQL does.
 func (s *site) mark(g segment, as string) error {
 	was := map[string]string{"done": "ready", "ready": "done"}[as]
-	status := s.path(dataDir+"/pg_wal/archive_status/") + "/" + g.name
+	status := s.Path(dataDir+"/pg_wal/archive_status/") + "/" + g.name
 	return os.Rename(status+"."+was, status+"."+as)
 }
