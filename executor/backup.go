@@ -153,6 +153,7 @@ func (w *work) prove(ctx context.Context, d planner.ProveDetail) error {
 	req := node.DrillRequest{
 		Version: node.Version, Place: place(d.Place), Archives: targets(d.Archives), Label: d.Label, Server: w.server(),
 		SystemIdentifier: d.SystemIdentifier, Workers: d.Workers, StateDir: w.in.State,
+		Node: w.step.Node, Preload: node.Preload(w.node(ctx, w.step.Cluster, w.step.Node)),
 	}
 	var res node.DrillResult
 	err := w.callNode(ctx, "drill", req, &res, nil)

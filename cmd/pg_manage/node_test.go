@@ -182,6 +182,23 @@ func TestANodeBacksUpAndRestoresARealServer(t *testing.T) {
 	n.flip(part)
 	n.must("verify", verify, &found)
 
+	// A drill starts it, and leaves a proof and nothing else.
+	drill := node.DrillRequest{Version: node.Version, Place: n.place(), Label: incr.Backup.Label, Server: n.backup().Server, Node: "node1", Scratch: n.Mkdir(n.Root + "/scratch"), StateDir: n.state}
+	var proved node.DrillResult
+	n.must("drill", drill, &proved)
+	if proved.Proven.IsZero() || len(proved.Problems) > 0 || len(proved.Checked) < 2 {
+		t.Errorf("%+v", proved)
+	}
+	if left, err := os.ReadDir(n.Root + "/scratch"); err != nil || len(left) > 0 {
+		t.Errorf("the drill left %v, %v", left, err)
+	}
+	n.flip(part)
+	stderr, code = n.call("drill", drill, &proved)
+	if code != exitError || len(proved.Problems) == 0 || !strings.Contains(stderr, "does not prove good") {
+		t.Errorf("a drill of a damaged one: exit code %d, %+v\n%s", code, proved, stderr)
+	}
+	n.flip(part)
+
 	// Expiry does what it is told, and refuses what nobody may ask for.
 	expire := node.ExpireRequest{Version: node.Version, Place: n.place(), Labels: []string{incr.Backup.Label}, StateDir: n.state}
 	var expired node.ExpireResult

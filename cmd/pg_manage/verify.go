@@ -251,7 +251,7 @@ func (a *app) drill(ctx context.Context, o *verifyOptions, w *world, k keeper, f
 	err := a.call(ctx, w, k, "drill", node.DrillRequest{
 		Version: node.Version, Place: f.place(), Archives: node.ArchivesOf(f.cluster), Label: f.fact.Label, SystemIdentifier: f.fact.SystemIdentifier,
 		Server:  node.Server{DataDir: p.DataDir, BinDir: p.BinDir, SocketDir: p.SocketDir, Port: k.node.Port, User: k.facts.Host.Owner, Major: f.fact.Major()},
-		Workers: o.workers, Scratch: o.scratch, Keep: o.keep, StateDir: p.State,
+		Workers: o.workers, Scratch: o.scratch, Keep: o.keep, StateDir: p.State, Node: k.node.Name, Preload: node.Preload(k.facts),
 	}, &res)
 	out.Files, out.SizeBytes = f.fact.Files, f.fact.Size
 	out.Drill = &view.Drill{Proven: res.Proven, Problems: orEmpty(slices.Clone(res.Problems)), Scratch: res.Scratch, ElapsedNS: res.Elapsed}

@@ -59,6 +59,8 @@ type DrillRequest struct {
 	Place            Place         `json:"place"`
 	Archives         []repo.Target `json:"archives,omitempty"` // where the WAL is, in the order in which they are asked
 	Label            string        `json:"label,omitempty"`    // "" is the newest whole one
+	Node             string        `json:"node,omitempty"`     // that does it, for the proof
+	Preload          []string      `json:"preload,omitempty"`  // shared_preload_libraries of the source
 	Server           Server        `json:"server"`             // whose programs are used; DataDir: the scratch directory lies on its file system
 	SystemIdentifier string        `json:"system_identifier,omitempty"`
 	Workers          int           `json:"workers,omitempty"`
@@ -72,7 +74,8 @@ type DrillRequest struct {
 type DrillResult struct {
 	Version  int           `json:"version"`
 	Label    string        `json:"label"`
-	Proven   time.Time     `json:"proven,omitzero"` // zero when it was not
+	Proven   time.Time     `json:"proven,omitzero"`   // zero when it was not
+	Checked  []string      `json:"checked,omitempty"` // what was done
 	Problems []string      `json:"problems,omitempty"`
 	Scratch  string        `json:"scratch,omitempty"` // what was kept
 	Elapsed  time.Duration `json:"elapsed_ns"`

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"strings"
+
 	"pg_manage/executor/repo"
 	"pg_manage/planner"
 	"pg_manage/schema"
@@ -21,6 +23,20 @@ func ArchivesOf(c *schema.Cluster) []repo.Target {
 	var out []repo.Target
 	for _, t := range planner.NewHookConfig(c, "", planner.Paths{}).Targets {
 		out = append(out, repo.Target(t))
+	}
+	return out
+}
+
+// Preload are the libraries that a server loads when it starts, which a copy of it needs too.
+func Preload(f *planner.NodeFacts) []string {
+	if f == nil {
+		return nil
+	}
+	var out []string
+	for name := range strings.SplitSeq(f.Server.Settings["shared_preload_libraries"].Value, ",") {
+		if name = strings.Trim(strings.TrimSpace(name), `"`); name != "" {
+			out = append(out, name)
+		}
 	}
 	return out
 }

@@ -70,6 +70,8 @@ func Run(ctx context.Context, w Work) error {
 		return do(ctx, w, text, settings)
 	case "verify":
 		return do(ctx, w, text, verifyBackup)
+	case "drill":
+		return do(ctx, w, text, drill)
 	case "locate":
 		return do(ctx, w, text, locatePoint)
 	case "pin":
