@@ -6,10 +6,10 @@ import (
 	"fmt"
 )
 
-// Exit codes of every command. `check` and `archive check` alone give 1 and 2 a meaning of their own.
+// Exit codes of every command, also of `node` on the nodes. `check` and `archive check` alone give 1 and 2 a meaning of their own.
 const (
 	exitOK          = 0
-	exitError       = 1   // also: plan with errors, apply with failed steps, status of an unhealthy cluster, fmt --check with work to do
+	exitError       = 1   // also: plan with errors, apply with failed steps, status of an unhealthy cluster, verify of a damaged backup, fmt --check with work to do
 	exitChanges     = 2   // plan --detailed-exitcode: there are steps
 	exitDataLoss    = 3   // plan --detailed-exitcode: there are steps that lose data
 	exitInterrupted = 130 // by Ctrl-C or SIGTERM, as shells count

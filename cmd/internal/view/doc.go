@@ -15,9 +15,11 @@
 // _seconds, sizes in _bytes; points in time are RFC 3339; WAL positions are
 // PostgreSQL's text form.
 //
-// One document: `status` (Status), `check` (Check), `validate` (Validation),
-// `unlock` (Unlock), `archive status` (ArchiveStatusPage), `archive check` (ArchiveCheck),
-// `archive push-missing` (ArchivePush), `version`.
+// One document: `status` (Status), `check` (Check), `check backup` (BackupCheck), `validate`
+// (Validation), `unlock` (Unlock), `archive status` (ArchiveStatusPage), `archive check`
+// (ArchiveCheck), `archive push-missing` (ArchivePush), `backups` (BackupsPage), `backup` and
+// `backup show` (BackupDocument), `backup --dry-run` (BackupIntent), `backup pin` and `unpin`
+// (BackupPin), `backup expire` (ExpirePage), `verify` (VerifyPage), `version`.
 //
 // Lines, one object each, told apart by "type":
 //
@@ -35,6 +37,6 @@
 //	apply_summary  end of an apply: ok, interrupted, done, failed, skipped, elapsed_ns
 //	status         the fields of Status; at the end of `demo`
 //
-// `plan`, `show`, `apply` and `demo` write lines. An error that ends another command before
+// `plan`, `show`, `apply`, `restore` and `demo` write lines. An error that ends another command before
 // it has its document is written as lines too: version, then diagnostic.
 package view
