@@ -237,7 +237,7 @@ func drawRules(t *rapid.T, c *schema.Cluster) {
 			Name: fmt.Sprintf("rule%d", i), Target: rapid.SampledFrom(list).Draw(t, "backup target"),
 			MaxAge:     rapid.SampledFrom([]time.Duration{0, 24 * time.Hour}).Draw(t, "max_age"),
 			FullEvery:  rapid.SampledFrom([]time.Duration{0, 7 * 24 * time.Hour}).Draw(t, "full_every"),
-			From:       rapid.SampledFrom([]string{"primary", "prefer-standby", "standby"}).Draw(t, "from"),
+			From:       rapid.SampledFrom([]string{"primary", "prefer-standby"}).Draw(t, "from"),
 			ProveEvery: rapid.SampledFrom([]time.Duration{0, 7 * 24 * time.Hour}).Draw(t, "prove_every"),
 			Keep:       rapid.SampledFrom([]schema.Keep{{}, {Full: 1}, {Full: 2, Age: 48 * time.Hour}}).Draw(t, "keep"),
 		}
