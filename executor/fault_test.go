@@ -53,23 +53,7 @@ func TestAbortedAtEveryStep(t *testing.T) {
 		for _, f := range p.Findings {
 			t.Logf("round %d: %s: %s", round, f.Summary, f.Detail)
 		}
-		abort, cancel := context.WithCancel(t.Context())
-		sink.cancel = cancel
-		env := w.env()
-		env.Abort, env.Sink, env.Parallelism = abort, sink, 1
-		graceful, stop := context.WithCancel(t.Context())
-		context.AfterFunc(abort, stop) // the second interruption comes after the first
-		r, err := executor.Run(graceful, p, env)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, x := range r.Results {
-			if x.Status == executor.StatusFailed && !errors.Is(x.Err, executor.ErrInterrupted) {
-				t.Fatalf("round %d: %s: %s", round, x.Step, x.Error)
-			}
-		}
-		stop()
-		cancel()
+		w.abortOnce(sink, p)
 	}
 	w.settled()
 	if len(sink.seen) < 10 {
@@ -82,6 +66,28 @@ func TestAbortedAtEveryStep(t *testing.T) {
 	left, _ := filepath.Glob(w.dir + "/*/data.*")
 	if len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// abortOnce runs a plan until a step that was not left before is in its middle.
+func (w *world) abortOnce(sink *abortAt, p *planner.Plan) {
+	w.t.Helper()
+	abort, cancel := context.WithCancel(w.t.Context())
+	defer cancel()
+	sink.cancel = cancel
+	env := w.env()
+	env.Abort, env.Sink, env.Parallelism = abort, sink, 1
+	graceful, stop := context.WithCancel(w.t.Context())
+	defer stop()
+	context.AfterFunc(abort, stop) // the second interruption comes after the first
+	r, err := executor.Run(graceful, p, env)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, x := range r.Results {
+		if x.Status == executor.StatusFailed && !errors.Is(x.Err, executor.ErrInterrupted) {
+			w.t.Fatalf("%s: %s", x.Step, x.Error)
+		}
 	}
 }
 

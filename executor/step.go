@@ -135,7 +135,9 @@ func (r *runner) accomplished(ctx context.Context, s *planner.Step) bool {
 		return r.madeSince(f, s)
 	case planner.BuildDetail:
 		src := r.node(ctx, s.Cluster, d.Source)
-		return f.Data.SystemIdentifier != "" && f.Data.SystemIdentifier == src.Data.SystemIdentifier && (f.Data.StandbySignal || f.Server.InRecovery)
+		// Before a restore in place the data was of the same cluster too, on a timeline that was left.
+		current := max(f.Data.Timeline, f.Server.Timeline) >= max(src.Data.Timeline, src.Server.Timeline)
+		return f.Data.SystemIdentifier != "" && f.Data.SystemIdentifier == src.Data.SystemIdentifier && current && (f.Data.StandbySignal || f.Server.InRecovery)
 	}
 	return true
 }

@@ -38,6 +38,7 @@ type world struct {
 
 	debian   bool              // the nodes' data lies where Debian's packages put it, and the configuration too
 	binaries map[string]string // our programs, by the name that they get
+	restore  *planner.RestoreRequest
 }
 
 // newWorld makes a world that shares nothing with another, so the tests run side by side: they wait more than they compute.
@@ -211,7 +212,7 @@ func (w *world) plan() *planner.Plan {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	observed := observe.Run(ctx, w.cfg, w, observe.Options{})
+	observed := observe.Run(ctx, w.cfg, w, observe.Options{Restore: w.restore})
 	sums := map[string]string{}
 	for name, file := range w.binaries {
 		b, err := os.ReadFile(file)
@@ -222,7 +223,7 @@ func (w *world) plan() *planner.Plan {
 		sums[name] = hex.EncodeToString(sum[:])
 	}
 	return planner.New(w.cfg, observed, planner.Options{
-		Now: time.Now(), ToolVersion: "test", Binaries: map[string]map[string]string{runtime.GOARCH: sums},
+		Now: time.Now(), ToolVersion: "test", Binaries: map[string]map[string]string{runtime.GOARCH: sums}, Restore: w.restore,
 	})
 }
 

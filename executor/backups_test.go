@@ -1,0 +1,185 @@
+package executor_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"pg_manage/planner"
+	"pg_manage/schema"
+)
+
+const backedUp = "archive { target = \"nas\" }\nbackup \"nightly\" {\n target = \"nas\"\n max_age = \"24h\"\n from = \"prefer-standby\"\n keep { full = 3 }\n}"
+
+// labels of the backups of the world's cluster.
+func (w *world) labels() []string {
+	w.t.Helper()
+	files, err := filepath.Glob(w.dir + "/nas/pg_hotbackup/" + w.name + "/*/backup.json")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var out []string
+	for _, f := range files {
+		out = append(out, filepath.Base(filepath.Dir(f)))
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (w *world) nas() {
+	w.t.Helper()
+	if err := os.Mkdir(w.dir+"/nas", 0o700); err != nil {
+		w.t.Fatal(err)
+	}
+	w.own(w.dir + "/nas")
+}
+
+// TestBackupsAndWhatComesOfThem: a backup is taken on the standby, a second standby is made
+// from it, and the cluster is brought back to what it was then.
+func TestBackupsAndWhatComesOfThem(t *testing.T) {
+	w := newWorld(t, "n1", "n2", "n3")
+	w.build()
+	w.nas()
+	w.declare(backedUp, "n1", "n2")
+	w.apply()
+	w.settled()
+	taken := w.labels()
+	if len(taken) != 1 || !strings.HasSuffix(taken[0], "-n2-full") {
+		t.Fatalf("backups: %v", taken)
+	}
+
+	w.sql("n1", "CREATE TABLE after_backup AS SELECT 42 AS answer")
+	w.declare(backedUp, "n1", "n2", "n3")
+	w.cfg.Clusters[0].Node("n3").SeedFrom = []string{"backup"}
+	p := w.plan()
+	if s := p.Step(w.name + "/n3/build-standby"); s == nil || !strings.Contains(s.Summary, "from base backup "+taken[0]) {
+		t.Fatalf("n3 is not built from the backup: %+v", s)
+	}
+	w.run(p)
+	w.settled()
+	w.eventually("the row on n3", func() bool {
+		return w.sql("n3", "SELECT count(*) FROM pg_class WHERE relname = 'after_backup'") == "1"
+	})
+
+	c := w.cfg.Clusters[0]
+	w.restore = &planner.RestoreRequest{
+		Cluster: w.name,
+		Want:    schema.Restore{Target: c.Backups[0].Target, Cluster: w.name, Timeline: "latest", RecoveryTarget: schema.RecoveryTarget{Immediate: true, Inclusive: true}},
+		Choice:  &planner.RecoveryChoice{Backup: taken[0], Setting: "current"},
+	}
+	p = w.plan()
+	var loss []string
+	for _, s := range p.DataLoss() {
+		loss = append(loss, s.Node)
+	}
+	if !slices.Equal(loss, []string{"n1", "n2", "n3"}) {
+		t.Errorf("data is set aside on %v", loss)
+	}
+	w.run(p)
+	w.restore = nil
+	w.settled()
+	for n := range w.ports {
+		if got := w.sql(n, "SELECT count(*) FROM pg_class WHERE relname = 'after_backup'"); got != "0" {
+			t.Errorf("%s is not as it was when the backup was taken", n)
+		}
+		if old, _ := filepath.Glob(w.data(n) + ".old-*"); len(old) != 1 {
+			t.Errorf("%s: the old data is kept in %v", n, old)
+		}
+	}
+	if got := w.sql("n1", "SELECT timeline_id FROM pg_control_checkpoint()"); got != "2" {
+		t.Errorf("timeline %s", got)
+	}
+	if got := w.sql("n1", "SELECT count(*) FROM pg_file_settings WHERE name LIKE 'recovery_target%'"); got != "0" {
+		t.Error("settings of the recovery are left")
+	}
+	if got := w.labels(); len(got) != 2 {
+		t.Errorf("no backup of what was restored: %v", got)
+	}
+	if left, _ := filepath.Glob(w.state("n1") + "/restore*"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestClusterFromBackupOfAnother: a new cluster begins with another one's backup, and
+// archives into a place of its own.
+func TestClusterFromBackupOfAnother(t *testing.T) {
+	w := newWorld(t, "n1", "n2")
+	w.build()
+	w.nas()
+	w.declare(backedUp, "n1")
+	w.apply()
+	w.settled()
+	w.sql("n1", "CREATE TABLE t AS SELECT 42 AS answer")
+	w.sql("n1", "SELECT pg_switch_wal()")
+	wal, _ := filepath.Glob(w.dir + "/nas/pg_archlog/" + w.name + "/*/*")
+
+	source := w.name
+	w.name += "copy"
+	defer os.RemoveAll(w.home() + "/.pg_manage/" + w.name)
+	w.declare(backedUp+"\nbootstrap {\n restore {\n  target = \"nas\"\n  cluster = \""+source+"\"\n }\n}", "n2")
+	w.eventually("the last WAL in the archive", func() bool {
+		now, _ := filepath.Glob(w.dir + "/nas/pg_archlog/" + source + "/*/*")
+		return len(now) > len(wal)
+	})
+	w.apply()
+	w.settled()
+	if got := w.sql("n2", "SELECT answer FROM t"); got != "42" {
+		t.Errorf("the copy has %q", got)
+	}
+	if got := w.labels(); len(got) != 1 {
+		t.Errorf("backups of the copy: %v", got)
+	}
+	after, _ := filepath.Glob(w.dir + "/nas/pg_archlog/" + source + "/00000002*")
+	if len(after) > 0 {
+		t.Errorf("the copy archives into the archive of its source: %v", after)
+	}
+}
+
+// TestRestoreThatIsCutOff: every step of a restore in turn is left in its middle; the same
+// request goes on, and nothing else is planned meanwhile.
+func TestRestoreThatIsCutOff(t *testing.T) {
+	w := newWorld(t, "n1", "n2")
+	w.build()
+	w.nas()
+	w.declare(strings.ReplaceAll(backedUp, "prefer-standby", "primary"), "n1", "n2")
+	w.apply()
+	w.settled()
+	w.sql("n1", "CREATE TABLE after_backup ()")
+	c := w.cfg.Clusters[0]
+	asked := &planner.RestoreRequest{
+		Cluster: w.name,
+		Want:    schema.Restore{Target: c.Backups[0].Target, Cluster: w.name, RecoveryTarget: schema.RecoveryTarget{Immediate: true, Inclusive: true}},
+		Choice:  &planner.RecoveryChoice{Backup: w.labels()[0], Setting: "current"},
+	}
+	sink := &abortAt{eventLog: w.log, seen: map[string]bool{}}
+	for round := 0; ; round++ {
+		if round > 40 {
+			t.Fatal("no end")
+		}
+		w.restore = asked
+		p := w.plan()
+		if f := w.observe(t.Context(), w.name, "n1"); f.Intent == nil && round > 0 && len(w.labels()) > 1 {
+			break
+		}
+		w.abortOnce(sink, p)
+		w.restore = nil
+		if f := w.observe(t.Context(), w.name, "n1"); f.Intent != nil {
+			if p := w.plan(); len(p.Steps) > 0 || !p.HasErrors() {
+				t.Fatalf("in the middle of a restore something else is planned: %+v", p.Steps)
+			}
+		} else if len(sink.seen) > 5 {
+			break // the last step was done, but for backups
+		}
+	}
+	w.restore = nil
+	w.apply()
+	w.settled()
+	for n := range w.ports {
+		if got := w.sql(n, "SELECT count(*) FROM pg_class WHERE relname = 'after_backup'"); got != "0" {
+			t.Errorf("%s is not as it was when the backup was taken", n)
+		}
+	}
+	t.Logf("interrupted: %d steps", len(sink.seen))
+}
