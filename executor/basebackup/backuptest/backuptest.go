@@ -145,7 +145,8 @@ func (p previous) File(path string) (int64, []byte, bool, error) {
 // Begun is when the first backup is begun; each later one a minute later.
 func Begun(i int) time.Time { return time.Date(2026, 1, 2, 3, 4+i, 0, 0, time.UTC) }
 
-// Take takes a cold backup of a data directory; with a parent, an incremental one. i tells backups apart.
+// Take takes a cold backup of a data directory, with the WAL that is there; with a parent, an
+// incremental one. i tells backups apart.
 func (g *Target) Take(t testing.TB, dir string, i int, parent string) *catalog.Info {
 	t.Helper()
 	info, err := g.take(t.Context(), dir, i, parent, t.TempDir())
@@ -157,7 +158,7 @@ func (g *Target) Take(t testing.TB, dir string, i int, parent string) *catalog.I
 
 func (g *Target) take(ctx context.Context, dir string, i int, parent, temp string) (*catalog.Info, error) {
 	kind := catalog.Full
-	o := pack.Options{Store: g.Catalog, DataDir: dir, Parent: parent, Cold: true, Manifest: manifest.Header{Major: 15}}
+	o := pack.Options{Store: g.Catalog, DataDir: dir, Parent: parent, Cold: true}
 	if parent != "" {
 		kind = catalog.Incremental
 		infos, err := g.Chain(ctx, parent)
@@ -176,8 +177,17 @@ func (g *Target) take(ctx context.Context, dir string, i int, parent, temp strin
 		SystemIdentifier: SystemIdentifier, PostgreSQL: "15", Timeline: 1, StartLSN: postgres.LSN(0x1000028 + i), StopLSN: postgres.LSN(0x1000100 + i),
 		StartTime: Begun(i), StopTime: Begun(i).Add(time.Second), SegmentSize: 16 << 20, BlockSize: 8192, Compression: g.Compression(), Encrypted: g.Encrypted(), WAL: catalog.WALArchived,
 	}
+	version, err := os.ReadFile(filepath.Join(dir, "PG_VERSION"))
+	if err != nil {
+		return nil, err
+	}
+	info.PostgreSQL = strings.TrimSpace(string(version))
+	if o.Manifest.Major, err = strconv.Atoi(info.PostgreSQL); err != nil {
+		return nil, err
+	}
 	if control, err := os.ReadFile(filepath.Join(dir, "global/pg_control")); err == nil {
-		info.SystemIdentifier = strconv.FormatUint(binary.LittleEndian.Uint64(control), 10)
+		o.Manifest.SystemIdentifier = binary.LittleEndian.Uint64(control)
+		info.SystemIdentifier = strconv.FormatUint(o.Manifest.SystemIdentifier, 10)
 	}
 	if err := g.Begin(ctx, info.Label, parent); err != nil {
 		return nil, err
@@ -192,6 +202,14 @@ func (g *Target) take(ctx context.Context, dir string, i int, parent, temp strin
 		return nil, err
 	}
 	var extra []pack.File
+	segments, err := filepath.Glob(filepath.Join(dir, "pg_wal", strings.Repeat("[0-9A-F]", 24)))
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range segments {
+		info.WAL = catalog.WALIncluded
+		extra = append(extra, pack.File{Path: "pg_wal/" + filepath.Base(name)})
+	}
 	spaces, err := Spaces(dir)
 	if err != nil {
 		return nil, err

@@ -48,7 +48,6 @@ type layout struct {
 	data        *place
 	wal         *place            // nil: in the data directory
 	tablespaces map[string]*place // by oid
-	links       []chain.Link      // others than those of tablespaces and pg_wal
 	dirs        []chain.Dir       // each behind the one that it lies in
 	moved       bool              // a tablespace lies elsewhere than it did
 }
@@ -88,8 +87,7 @@ func newLayout(c *chain.Chain, o Options) (*layout, error) {
 			continue
 		}
 		if !ok {
-			l.links = append(l.links, k)
-			continue
+			continue // refused by checkContent
 		}
 		dir := k.To
 		if to, ok := o.Tablespaces[oid]; ok {

@@ -11,7 +11,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"runtime"
+	"strings"
 	"time"
 
 	"pg_manage/executor/basebackup/chain"
@@ -152,12 +154,45 @@ func (r *restoring) checkContent() error {
 			return bad("it has %s, which no data directory's backup has", name)
 		}
 	}
+	for _, l := range r.chain.Links() {
+		if _, ok := chain.TablespaceOID(l.Path); !ok && l.Path != walDir {
+			return bad("it has the link %s: only tablespaces and pg_wal may be links", l.Path)
+		}
+	}
+	// A tablespace's directory may be anywhere. What is put there is PostgreSQL's alone.
+	for name := range r.chain.Sizes() {
+		if err := r.checkSpacePath(name); err != nil {
+			return bad("%w", err)
+		}
+	}
+	for _, d := range r.chain.Dirs() {
+		if err := r.checkSpacePath(d.Path); err != nil {
+			return bad("%w", err)
+		}
+	}
 	control, _, err := r.chain.File(controlFile)
 	if err != nil {
 		return err
 	}
 	if control.Size < controlSize || control.Size > 1<<20 {
 		return bad("%s has %d bytes", controlFile, control.Size)
+	}
+	return nil
+}
+
+// versionDir is how the directory of one server version in a tablespace is called.
+var versionDir = regexp.MustCompile(`^PG_[0-9]+_[0-9]+$`)
+
+// checkSpacePath refuses paths of a tablespace that no server makes.
+func (r *restoring) checkSpacePath(name string) error {
+	rest, ok := strings.CutPrefix(name, "pg_tblspc/")
+	if !ok {
+		return nil
+	}
+	if oid, rest := cutPath(rest); rest != "" {
+		if top, _ := cutPath(rest); !versionDir.MatchString(top) {
+			return fmt.Errorf("%s lies in tablespace %s, where PostgreSQL puts no such thing", name, oid)
+		}
 	}
 	return nil
 }

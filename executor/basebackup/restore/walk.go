@@ -55,9 +55,6 @@ func (r *restoring) walk(ctx context.Context, v visitor) (strangers int64, err e
 // wantLinks are the links that the data directory is to have.
 func (r *restoring) wantLinks() map[string]string {
 	links := map[string]string{}
-	for _, k := range r.layout.links {
-		links[k.Path] = k.To
-	}
 	for _, p := range r.layout.places()[1:] {
 		links[p.prefix] = p.dir
 	}
