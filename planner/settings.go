@@ -123,6 +123,7 @@ func (b *builder) diffSettings(n *schema.Node) settingsDiff {
 			d.reload = append(d.reload, name)
 		case gone[name]:
 			d.restart = append(d.restart, name)
+		case strings.HasPrefix(name, "recovery_target"): // of a recovery that has ended: they steer nothing any more
 		default:
 			b.warnf(n, "pg_manage does not restart for what it does not govern.", "%s on %s was changed outside pg_manage and waits for a restart", name, n.Name)
 		}
