@@ -97,7 +97,7 @@ func TestBackupsAndWhatComesOfThem(t *testing.T) {
 	if got := w.labels(); len(got) != 2 {
 		t.Errorf("no backup of what was restored: %v", got)
 	}
-	if left, _ := filepath.Glob(w.state("n1") + "/restore*"); len(left) > 0 {
+	if left, _ := filepath.Glob(w.state("n1") + "/restore*.json"); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
