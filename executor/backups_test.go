@@ -111,9 +111,9 @@ func TestClusterFromBackupOfAnother(t *testing.T) {
 	w.declare(backedUp, "n1")
 	w.apply()
 	w.settled()
+	wal, _ := filepath.Glob(w.dir + "/nas/pg_archlog/" + w.name + "/*/*")
 	w.sql("n1", "CREATE TABLE t AS SELECT 42 AS answer")
 	w.sql("n1", "SELECT pg_switch_wal()")
-	wal, _ := filepath.Glob(w.dir + "/nas/pg_archlog/" + w.name + "/*/*")
 
 	source := w.name
 	w.name += "copy"
