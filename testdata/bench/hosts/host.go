@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -126,4 +127,11 @@ func OpenFiles(pid int) int {
 func readProc(pid int, file string) string {
 	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
 	return string(data)
+}
+
+// Runs says whether the command line of a process begins with a program, by its name
+// without the directory, and these arguments.
+func Runs(pid int, program string, args ...string) bool {
+	line := strings.Split(readProc(pid, "cmdline"), "\x00")
+	return filepath.Base(line[0]) == program && len(line) > len(args) && slices.Equal(line[1:1+len(args)], args)
 }
