@@ -20,7 +20,10 @@ func (r *runner) act(ctx context.Context, s *planner.Step) (unchanged bool, err 
 	if s.Detail == nil {
 		return false, fmt.Errorf("the step %s says nothing of what to do: it was read from a file and has to be planned anew", s.ID)
 	}
-	if s.Kind != planner.KindBuild && s.Kind != planner.KindInit {
+	switch s.Kind {
+	case planner.KindBuild, planner.KindInit, planner.KindBackup, planner.KindExpire, planner.KindProve, planner.KindRestore, planner.KindRecover:
+		// How long they take is up to the data.
+	default:
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, actLimit, fmt.Errorf("it took longer than %s", actLimit))
 		defer cancel()
@@ -46,7 +49,21 @@ func (r *runner) act(ctx context.Context, s *planner.Step) (unchanged bool, err 
 	case planner.HBADetail:
 		return false, w.in.WriteHBA(ctx, d.Block, w.running(ctx))
 	case planner.StartDetail:
-		return false, w.in.Start(ctx)
+		return false, w.start(ctx, d)
+	case planner.StopDetail:
+		return false, w.in.Stop(ctx)
+	case planner.BackupDetail:
+		return false, w.backup(ctx, d)
+	case planner.ExpireDetail:
+		return false, w.expire(ctx, d)
+	case planner.ProveDetail:
+		return false, w.prove(ctx, d)
+	case planner.RestoreDetail:
+		return false, w.restore(ctx, d)
+	case planner.RecoverDetail:
+		return false, w.recover(ctx, d)
+	case planner.IntentDetail:
+		return false, w.intent(ctx, d)
 	case planner.ReloadDetail:
 		return false, w.in.Reload(ctx)
 	case planner.RestartDetail:

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"pg_manage/executor/event"
+	"pg_manage/executor/node"
 	"pg_manage/executor/remote"
 	"pg_manage/planner"
 	"pg_manage/schema"
@@ -114,6 +115,7 @@ type runner struct {
 	clusters map[string]*clusterRun // by name
 	mu       sync.Mutex
 	facts    map[string]*planner.NodeFacts // newest known, by cluster/node
+	places   map[string][]node.Place       // whose catalogues are asked for with every look at a node, by cluster/node
 }
 
 // clusterRun is what the steps of one cluster share.
@@ -138,7 +140,7 @@ func newRunner(p *planner.Plan, env Env) *runner {
 		env.Now = time.Now
 	}
 	env.Wait = env.Wait.orDefaults()
-	r := &runner{plan: p, env: env, report: newReport(p), index: map[string]int{}, clusters: map[string]*clusterRun{}, facts: map[string]*planner.NodeFacts{}}
+	r := &runner{plan: p, env: env, report: newReport(p), index: map[string]int{}, clusters: map[string]*clusterRun{}, facts: map[string]*planner.NodeFacts{}, places: map[string][]node.Place{}}
 	r.hard, r.cancel = context.WithCancel(env.Abort)
 	for i, s := range p.Steps {
 		r.index[s.ID] = i

@@ -22,11 +22,17 @@ func (w *work) build(ctx context.Context, d planner.BuildDetail) error {
 		},
 		Notice: func(m string) { w.notice(s, "%s", m) },
 	}
+	if d.Backup != nil { // which knows its own size
+		b.Size, b.Copy, b.Sink = 0, w.copyOf(*d.Backup, d.SystemIdentifier, nil), &relay{w: w}
+	}
 	return w.in.BuildStandby(ctx, b)
 }
 
 // sourceSize is how much there is to copy, in bytes; 0 when that cannot be found out.
 func (w *work) sourceSize(ctx context.Context, d planner.BuildDetail, source *planner.NodeFacts) int64 {
+	if d.Backup != nil {
+		return 0
+	}
 	h, err := w.env.Host(ctx, w.step.Cluster, d.Source)
 	if err != nil {
 		return 0

@@ -7,9 +7,11 @@ import (
 	"strconv"
 	"time"
 
+	"pg_manage/executor/event"
 	"pg_manage/executor/instance"
 	"pg_manage/executor/remote"
 	"pg_manage/planner"
+	"pg_manage/schema/postgres"
 )
 
 // actLimit bounds the action of a step that copies no data.
@@ -21,6 +23,7 @@ func (r *runner) step(ctx context.Context, s *planner.Step) (already bool, err e
 	if r.env.Lease != nil && !r.clusters[s.Cluster].leased[s.Node] {
 		return false, fmt.Errorf("%s could not be reached when the lease on the cluster was taken, so another run may hold it: plan again", s.Node)
 	}
+	defer r.withCatalog(s)()
 	before, err := r.look(ctx, s)
 	if err != nil {
 		return false, err
@@ -45,7 +48,7 @@ func (r *runner) step(ctx context.Context, s *planner.Step) (already bool, err e
 // look observes the step's node, unless what the step before it saw still serves.
 // Before data is made or replaced, every node that the step asks about is looked at anew.
 func (r *runner) look(ctx context.Context, s *planner.Step) (*planner.NodeFacts, error) {
-	fresh := s.Effect == planner.EffectDataLoss || s.Kind == planner.KindInit || s.Kind == planner.KindBuild || s.Kind == planner.KindStart || s.Kind == planner.KindDropSlot
+	fresh := s.Effect == planner.EffectDataLoss || s.Kind == planner.KindInit || s.Kind == planner.KindBuild || s.Kind == planner.KindStart || s.Kind == planner.KindDropSlot || s.Kind == planner.KindRestore || s.Kind == planner.KindRecover || s.Kind == planner.KindStop
 	if fresh {
 		for _, c := range s.Pre {
 			r.forget(s.Cluster, c.Node)
@@ -78,6 +81,7 @@ func (r *runner) observe(ctx context.Context, cluster, node string) *planner.Nod
 	if f == nil {
 		f = &planner.NodeFacts{Unreachable: "the node was not looked at"}
 	}
+	r.askCatalogs(ctx, cluster, node, f)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.facts[cluster+"/"+node] = f
@@ -172,9 +176,20 @@ func (r *runner) confirm(ctx context.Context, s *planner.Step) error {
 	r.forget(s.Cluster, s.Node)
 	limit := r.patience(s)
 	deadline := time.Now().Add(limit)
+	start, _ := s.Detail.(planner.StartDetail)
+	var reached postgres.LSN
 	for {
 		if r.holds(ctx, s, true) {
 			return nil
+		}
+		if f := r.node(ctx, s.Cluster, s.Node); start.Replays && (f.Server.Running && !f.Server.Accepting || f.Server.ReplayLSN > reached) {
+			// As long as it gets on, it takes what it takes.
+			reached, deadline = f.Server.ReplayLSN, time.Now().Add(limit)
+			message := s.Summary + ": replaying"
+			if reached != 0 {
+				message += ", at " + reached.String()
+			}
+			r.emitStep(s, event.Event{Type: event.Progress, Message: message})
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -273,7 +288,8 @@ func (r *runner) afterLoss(ctx context.Context, s *planner.Step, before *planner
 // repeatable says that doing a step twice is the same as doing it once.
 func repeatable(k planner.Kind) bool {
 	switch k {
-	case planner.KindInit, planner.KindBuild, planner.KindStart, planner.KindRestart, planner.KindCheckArchive:
+	case planner.KindInit, planner.KindBuild, planner.KindStart, planner.KindRestart, planner.KindCheckArchive,
+		planner.KindBackup, planner.KindExpire, planner.KindProve, planner.KindRestore:
 		return false
 	}
 	return true

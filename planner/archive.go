@@ -53,7 +53,7 @@ func (b *builder) createArchive(n *schema.Node, a *schema.Archive) {
 	reason := "the target is not known before the node can ask it"
 	switch fact := f.Archive(a.Target.Name); fact.State {
 	case ArchiveOurs:
-		if f.holds() && fact.SystemIdentifier == f.Data.SystemIdentifier {
+		if (f.holds() || b.inPlace != nil) && fact.SystemIdentifier == f.Data.SystemIdentifier {
 			return
 		}
 		b.errorf(n, "Give this cluster another name or another archive_dir, or move the old archive away. Two clusters never share an archive.",
@@ -82,7 +82,7 @@ func (b *builder) createArchive(n *schema.Node, a *schema.Archive) {
 	s := Step{
 		Action: ActionCreate, Summary: "create the WAL archive at " + where, Reason: reason,
 		Pre:   []Condition{{Node: n.Name, Fact: FactDataState, Want: string(DataCluster)}},
-		Needs: []string{b.id(n, KindInstall), b.id(n, KindHookConfig), b.id(n, KindInit)},
+		Needs: []string{b.id(n, KindInstall), b.id(n, KindHookConfig), b.id(n, KindInit), b.id(n, KindRestore)},
 	}
 	if a.Required { // of another one it may turn out only then that it cannot be reached
 		s.Post = []Condition{{Node: n.Name, Fact: FactArchive, Arg: a.Target.Name, Want: string(ArchiveOurs)}}

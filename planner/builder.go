@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"pg_manage/schema"
@@ -22,10 +23,15 @@ type builder struct {
 	floors    string                       // why no setting of standbyFloor may be changed on the primary
 	values    map[string]map[string]string // what each node's settings must be
 	files     map[string]string            // the same as the text of pg_manage.conf
+
+	config  *schema.Config        // all that is declared
+	seen    map[string]*NodeFacts // what was observed of nodes that are planned for as if they were otherwise
+	inPlace *inPlace              // a restore in place is planned; nil otherwise
+	renewed bool                  // and ends with backups of what came of it
 }
 
-func newBuilder(c *schema.Cluster, facts *ClusterFacts, opts Options) *builder {
-	return &builder{c: c, facts: facts, opts: opts, index: map[string]int{}, halted: map[string]bool{}, repointed: map[string]bool{}, values: map[string]map[string]string{}, files: map[string]string{}}
+func newBuilder(config *schema.Config, c *schema.Cluster, facts *ClusterFacts, opts Options) *builder {
+	return &builder{config: config, c: c, facts: facts, opts: opts, seen: map[string]*NodeFacts{}, index: map[string]int{}, halted: map[string]bool{}, repointed: map[string]bool{}, values: map[string]map[string]string{}, files: map[string]string{}}
 }
 
 // node gives the facts of a node; never nil.
@@ -34,6 +40,25 @@ func (b *builder) node(n *schema.Node) *NodeFacts {
 		return f
 	}
 	return &NodeFacts{Unreachable: "the node was not looked at"}
+}
+
+// observed gives the facts of a node as they are, also where the plan goes on as if it
+// were empty or stopped already.
+func (b *builder) observed(n *schema.Node) *NodeFacts {
+	if f := b.seen[n.Name]; f != nil {
+		return f
+	}
+	return b.node(n)
+}
+
+// pretend plans for a node on other facts than those that were observed.
+func (b *builder) pretend(n *schema.Node, f *NodeFacts) {
+	if b.seen[n.Name] == nil {
+		b.seen[n.Name] = b.node(n)
+	}
+	nodes := maps.Clone(b.facts.Nodes)
+	nodes[n.Name] = f
+	b.facts = &ClusterFacts{Nodes: nodes}
 }
 
 // id is the ID that a step of this node has, or would have.

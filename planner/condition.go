@@ -27,6 +27,11 @@ const (
 	FactBinary     Fact = "binary"            // Arg file name, Want its SHA-256
 	FactReplRole   Fact = "replication_role"  // Want "usable"
 	FactArchive    Fact = "archive"           // Arg the target, Want "ours"
+	FactBackup     Fact = "backup after"      // Arg cluster@target and a label, Want "present": a whole backup that was begun later; without a label any
+	FactListed     Fact = "listed backup"     // Arg cluster@target and a label, Want "absent"
+	FactProven     Fact = "proven after"      // Arg cluster@target and a time in the form of RFC 3339, Want "true"; without a time ever
+	FactRestored   Fact = "restored"          // Want what was asked for, or "no": restored, and not recovered yet
+	FactIntent     Fact = "restore_intent"    // Want what was asked for, or "none"
 )
 
 // Condition is a statement about a node that is true or not at a given time.

@@ -44,10 +44,7 @@ func (b *builder) nodeSettings(n *schema.Node) map[string]string {
 			log = " --log"
 		}
 		v["archive_command"] = "exec " + hook + " archive" + log + " %p" // in the shell's place: one process less per segment
-		// Go's runtime ends a program with 2 when the kernel gives it no memory, before any code of ours runs. In standby
-		// mode PostgreSQL tries again after it; outside it would take it for the archive's end, so there it becomes a
-		// status on which it stops. Its commands run in the data directory.
-		v["restore_command"] = hook + " restore" + log + " %f %p; s=$?; [ $s -ne 2 ] || [ -e standby.signal ] || s=200; exit $s"
+		v["restore_command"] = RestoreCommand(p.Tool, p.State+"/hook.json", log)
 		if t := b.c.Archiving.Timeout; t > 0 {
 			v["archive_timeout"] = fmt.Sprintf("%ds", int(t.Seconds()))
 		}

@@ -3,7 +3,10 @@ package planner
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"pg_manage/schema/postgres"
 )
@@ -60,9 +63,17 @@ func (c Condition) value(n *NodeFacts) (got string, unknown bool) {
 			return "that of system identifier " + a.SystemIdentifier, false
 		}
 		return string(a.State), false
-	}
-	if c.Fact == FactLimit {
+	case FactLimit:
 		return n.Data.Limits[c.Arg], false
+	case FactRestored:
+		return first(n.Data.Restored, "no"), false
+	case FactIntent:
+		if n.Intent == nil {
+			return "none", false
+		}
+		return n.Intent.Asked, false
+	case FactBackup, FactListed, FactProven:
+		return c.catalogValue(n)
 	}
 	if !n.Server.Accepting {
 		if n.Server.Error != "" {
@@ -71,6 +82,33 @@ func (c Condition) value(n *NodeFacts) (got string, unknown bool) {
 		return "the server is not running", false
 	}
 	return c.serverValue(&n.Server), false
+}
+
+// catalogName names a catalogue in a condition's Arg.
+func catalogName(cluster, target string) string { return cluster + "@" + target }
+
+// catalogValue is value for the facts that a catalogue gives.
+func (c Condition) catalogValue(n *NodeFacts) (got string, unknown bool) {
+	place, arg, _ := strings.Cut(c.Arg, " ")
+	for i := range n.Catalogs {
+		cat := &n.Catalogs[i]
+		switch {
+		case catalogName(cat.Cluster, cat.Target) != place:
+		case !cat.Known:
+			return cat.Error, true
+		case c.Fact == FactListed:
+			return word(cat.Backup(arg) != nil, "present", "absent"), false
+		case c.Fact == FactProven:
+			since, _ := time.Parse(time.RFC3339, arg)
+			return strconv.FormatBool(slices.ContainsFunc(cat.Backups, func(x BackupFact) bool { return x.Proven.After(since) })), false
+		default:
+			old := cat.Backup(arg)
+			return word(slices.ContainsFunc(cat.Backups, func(x BackupFact) bool {
+				return x.Broken == "" && (arg == "" || old == nil && x.Label > arg || old != nil && x.StartTime.After(old.StartTime))
+			}), "present", "absent"), false
+		}
+	}
+	return "the catalogue was not asked", true
 }
 
 // serverValue is value for the facts that only an answering server gives.

@@ -12,7 +12,7 @@ import (
 // fingerprint digests the declaration and, fact by fact, what a plan rests on.
 // What moves by itself while a cluster works (positions, counters, process IDs,
 // who is connected) is left out: it makes no plan stale.
-func fingerprint(desired *schema.Config, observed *Observed, opts Options) (map[string]string, string) {
+func fingerprint(desired *schema.Config, observed *Observed, steps []Step, opts Options) (map[string]string, string) {
 	facts := map[string]string{}
 	put := func(name string, v any) {
 		b, err := json.Marshal(v)
@@ -43,7 +43,30 @@ func fingerprint(desired *schema.Config, observed *Observed, opts Options) (map[
 			put(id+"server", server)
 			put(id+"files", f.Files)
 			put(id+"archive", archives)
+			if cats := stableCatalogs(f.Catalogs); len(cats) > 0 {
+				put(id+"backups", cats)
+			}
+			if f.Intent != nil {
+				put(id+"restore", f.Intent)
+			}
 		}
+	}
+	// What is due changes as time passes, on the same facts.
+	for _, c := range desired.Clusters {
+		var due []any
+		for _, s := range steps {
+			if d, ok := s.Detail.(ExpireDetail); s.Cluster == c.Name && (ok || s.Kind == KindBackup || s.Kind == KindProve) {
+				due = append(due, []any{s.ID, d.Labels})
+			}
+		}
+		if due != nil {
+			put(c.Name+"/due", due)
+		}
+	}
+	if opts.Restore != nil {
+		w := opts.Restore.Want
+		w.Range, w.Target = schema.Range{}, place(w.Target)
+		put(opts.Restore.Cluster+"/restore", w)
 	}
 	names := make([]string, 0, len(facts))
 	for name := range facts {
@@ -78,20 +101,52 @@ func declaration(c *schema.Cluster) schema.Cluster {
 	for _, archive := range c.Archives {
 		a := *archive
 		a.Range = schema.Range{}
-		if a.Target != nil {
-			t := *a.Target
-			t.Range = schema.Range{}
-			a.Target = &t
-		}
+		a.Target = place(a.Target)
 		d.Archives = append(d.Archives, &a)
 	}
-	d.Backups, d.Exports = nil, nil
+	d.Exports = nil
+	d.Backups = nil
+	for _, backup := range c.Backups {
+		k := *backup
+		k.Range = schema.Range{}
+		k.Target = place(k.Target)
+		d.Backups = append(d.Backups, &k)
+	}
 	if c.Bootstrap != nil {
 		b := *c.Bootstrap
 		b.Range = schema.Range{}
+		if b.Restore != nil {
+			r := *b.Restore
+			r.Range = schema.Range{}
+			r.Target = place(r.Target)
+			b.Restore = &r
+		}
 		d.Bootstrap = &b
 	}
 	return d
+}
+
+// place is a target without the place in a file that it was read from.
+func place(t *schema.Target) *schema.Target {
+	if t == nil {
+		return nil
+	}
+	u := *t
+	u.Range = schema.Range{}
+	return &u
+}
+
+// stableCatalogs are the backups by what is known of them; what a target says of an outage
+// changes from time to time.
+func stableCatalogs(all []CatalogFact) []any {
+	var out []any
+	for _, c := range all {
+		out = append(out, []any{c.Target, c.Cluster, c.Known})
+		for _, x := range c.Backups {
+			out = append(out, []any{x.Label, x.Broken != "", x.Pinned, x.Proven})
+		}
+	}
+	return out
 }
 
 // stable is what of a server's facts only somebody's act changes.

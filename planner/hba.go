@@ -69,7 +69,7 @@ func (b *builder) hba(n *schema.Node) {
 		Action: ActionUpdate, Summary: "write the marked block in pg_hba.conf", Reason: "the block differs from what is declared",
 		Pre:   []Condition{{Node: n.Name, Fact: FactDataState, Want: string(DataCluster)}},
 		Post:  []Condition{{Node: n.Name, Fact: FactHBA, Want: Digest(want)}},
-		Needs: []string{b.id(n, KindInit), b.id(n, KindBuild)},
+		Needs: []string{b.id(n, KindInit), b.id(n, KindBuild), b.id(n, KindRestore)},
 		Undo:  "the file is put back when PostgreSQL finds a mistake in it",
 	}
 	switch {

@@ -75,17 +75,22 @@ func NewHookConfig(c *schema.Cluster, node string, p Paths) HookConfig {
 		h.LogDir = p.State + "/log"
 	}
 	for _, a := range ArchiveOrder(c) {
-		t := a.Target
-		h.Targets = append(h.Targets, HookTarget{
-			Name: t.Name, Scheme: t.URL.Scheme, User: t.URL.User, Host: t.URL.Host, Port: t.URL.Port, Path: t.URL.Path,
-			ArchiveDir: t.ArchiveDir, HostKeys: t.HostKeys, IdentityFile: t.IdentityFile,
-			Endpoint: t.S3.Endpoint, Region: t.S3.Region, PathStyle: t.S3.PathStyle,
-			CAFile: t.S3.CAFile, CredentialsFile: t.S3.CredentialsFile, Profile: t.S3.Profile,
-			Compression: t.Compression, Recipients: t.Recipients, AgeIdentityFile: t.AgeIdentityFile,
-			Required: a.Required, QueueLimit: a.QueueLimit,
-		})
+		t := hookTarget(a.Target)
+		t.Required, t.QueueLimit = a.Required, a.QueueLimit
+		h.Targets = append(h.Targets, t)
 	}
 	return h
+}
+
+// hookTarget is a target as the programs on the nodes see it.
+func hookTarget(t *schema.Target) HookTarget {
+	return HookTarget{
+		Name: t.Name, Scheme: t.URL.Scheme, User: t.URL.User, Host: t.URL.Host, Port: t.URL.Port, Path: t.URL.Path,
+		ArchiveDir: t.ArchiveDir, HostKeys: t.HostKeys, IdentityFile: t.IdentityFile,
+		Endpoint: t.S3.Endpoint, Region: t.S3.Region, PathStyle: t.S3.PathStyle,
+		CAFile: t.S3.CAFile, CredentialsFile: t.S3.CredentialsFile, Profile: t.S3.Profile,
+		Compression: t.Compression, Recipients: t.Recipients, AgeIdentityFile: t.AgeIdentityFile,
+	}
 }
 
 // Encode gives the exact bytes of the file, so that its digest can be compared.

@@ -10,9 +10,10 @@ import (
 	"pg_manage/schema"
 )
 
-// install puts our binaries on a node that archives: PostgreSQL calls them there.
+// install puts our binaries on a node that archives, where PostgreSQL calls them, or that
+// has to do with base backups.
 func (b *builder) install(n *schema.Node) {
-	if !b.c.Archived() {
+	if !b.c.Archived() && len(b.c.Backups) == 0 && b.wanted() == nil {
 		return
 	}
 	f := b.node(n)

@@ -12,12 +12,15 @@ func New(desired *schema.Config, observed *Observed, opts Options) *Plan {
 		Selection: opts.Selection, Steps: []Step{}, Unchanged: []string{}, Clusters: []string{},
 	}
 	for _, c := range desired.Clusters {
+		if opts.Restore != nil && opts.Restore.Cluster != c.Name {
+			continue
+		}
 		p.Clusters = append(p.Clusters, c.Name)
 		facts := observed.Clusters[c.Name]
 		if facts == nil {
 			facts = &ClusterFacts{}
 		}
-		b := newBuilder(c, facts, opts)
+		b := newBuilder(desired, c, facts, opts)
 		b.plan()
 		b.finish()
 		p.Findings = append(p.Findings, b.findings...)
@@ -40,7 +43,7 @@ func New(desired *schema.Config, observed *Observed, opts Options) *Plan {
 			}
 		}
 	}
-	p.Facts, p.Fingerprint = fingerprint(desired, observed, opts)
+	p.Facts, p.Fingerprint = fingerprint(desired, observed, p.Steps, opts)
 	return p
 }
 
@@ -48,11 +51,21 @@ func New(desired *schema.Config, observed *Observed, opts Options) *Plan {
 // that come later or that turn out not to be needed; finish sorts that out.
 func (b *builder) plan() {
 	b.unsupported()
-	for _, n := range b.c.Nodes {
-		b.look(n)
-	}
-	if !b.topology() {
+	switch {
+	case b.opts.Restore != nil:
+		if !b.restoreInPlace(b.opts.Restore) {
+			return
+		}
+	case b.interrupted():
 		return
+	default:
+		b.unrecovered()
+		for _, n := range b.c.Nodes {
+			b.look(n)
+		}
+		if !b.topology() {
+			return
+		}
 	}
 	b.desiredSettings()
 	b.standbyFloors()
@@ -75,4 +88,6 @@ func (b *builder) plan() {
 	b.slots()
 	b.archiveCheck()
 	b.restartOrder()
+	b.endRestore()
+	b.backups()
 }

@@ -34,6 +34,8 @@ type NodeFacts struct {
 	Files       FileFacts      `json:"files"`
 	Archives    []ArchiveFact  `json:"archives,omitempty"` // one for each declared target, in ArchiveOrder
 	Archiving   ArchivingFacts `json:"archiving,omitzero"`
+	Catalogs    []CatalogFact  `json:"catalogs,omitempty"`       // of base backups; one node of a cluster is asked
+	Intent      *RestoreIntent `json:"restore_intent,omitempty"` // a restore in place that was begun and not finished
 }
 
 // HostFacts are about the machine.
@@ -99,6 +101,7 @@ type DataFacts struct {
 	Limits           map[string]string `json:"limits,omitempty"`       // the settings that pg_control keeps; on a standby those of its primary, as far as replayed
 	StandbySignal    bool              `json:"standby_signal,omitempty"`
 	RecoverySignal   bool              `json:"recovery_signal,omitempty"`
+	Restored         string            `json:"restored,omitempty"`    // made by a restore of ours, and not recovered yet: what was asked for, as in RestoreIntent
 	MountPoint       bool              `json:"mount_point,omitempty"` // the data directory is a mount point, so it cannot be renamed
 	Building         bool              `json:"building,omitempty"`    // what an interrupted build left lies beside it
 	Aside            []string          `json:"aside,omitempty"`       // former data directories that were moved aside, by path

@@ -47,6 +47,14 @@ type Options struct {
 	ToolVersion string
 	Binaries    map[string]map[string]string // architecture -> file name -> SHA-256, of what we can install
 	Selection   Selection
+	Restore     *RestoreRequest // plan a restore in place of this cluster, and nothing else
+}
+
+// RestoreRequest asks for a restore in place: a cluster is brought back to an earlier point.
+type RestoreRequest struct {
+	Cluster string
+	Want    schema.Restore  // from where, and to which point
+	Choice  *RecoveryChoice // the backup that was found to serve; nil: it is chosen from what the catalogue says of the archives
 }
 
 // Empty says that nothing is to be done and nothing is in the way.

@@ -11,8 +11,16 @@ import (
 func (b *builder) planPrimary(n *schema.Node) {
 	f := b.node(n)
 	switch {
+	case f.vacant() && b.inPlace != nil:
+		b.restoreInstance(n, "", nil)
 	case f.vacant():
 		b.initInstance(n)
+	case f.Data.Restored != "":
+		to := "as far as the restore of it said"
+		if w := b.wanted(); w != nil && restoreMark(*w) == f.Data.Restored {
+			to = RecoveryText(*w)
+		}
+		b.recover(n, f.Data.Restored, to)
 	case !f.Server.Running:
 		b.start(n, b.mayContradict(n))
 	}
@@ -74,9 +82,12 @@ func (b *builder) initInstance(n *schema.Node) {
 		}
 		pre = append(pre, Condition{Node: o.Name, Fact: FactDataState, Want: string(DataAbsent), Or: []string{string(DataEmpty)}})
 	}
-	if b.c.Bootstrap != nil && b.c.Bootstrap.Restore != nil {
-		b.errorf(n, "Take the restore block out to begin with an empty cluster.", "%s is to be restored from a backup, which this version cannot do", n.Name)
+	if b.wanted() != nil {
+		b.restoreInstance(n, blocked, pre)
 		return
+	}
+	if x := b.ownBackup(); x != "" {
+		blocked = x
 	}
 	d := InitDetail{}
 	if b.c.Bootstrap != nil {
@@ -89,6 +100,18 @@ func (b *builder) initInstance(n *schema.Node) {
 		Post: []Condition{{Node: n.Name, Fact: FactDataState, Want: string(DataCluster)}},
 	})
 	b.start(n, "", id)
+}
+
+// ownBackup says that there are base backups of a cluster of this name: an empty one in
+// its place is hardly what is meant.
+func (b *builder) ownBackup() string {
+	for _, x := range b.backupTargets() {
+		if cat := b.facts.Catalog(x.target.Name, b.c.Name); cat != nil && len(cat.Backups) > 0 {
+			return fmt.Sprintf("there are base backups of %s at %s, the newest %s: `pg_manage restore %s` brings the cluster back. To begin anew, move them away or declare another backup_dir",
+				b.c.Name, x.target.URL.String(), newestLabel(cat), b.c.Name)
+		}
+	}
+	return ""
 }
 
 func initCommands(version int, f *NodeFacts, port int) []string {
@@ -130,11 +153,11 @@ func (b *builder) role(n *schema.Node) {
 		Commands: []string{fmt.Sprintf("psql -c \"%s %s LOGIN REPLICATION PASSWORD '...'\"", command, r.User)},
 		Pre:      []Condition{{Node: n.Name, Fact: FactRole, Want: "primary"}},
 		Post:     []Condition{{Node: n.Name, Fact: FactReplRole, Want: "usable"}},
-		Needs:    []string{b.id(n, KindStart)}, // standbys may wait for it before the primary restarts
+		Needs:    []string{b.id(n, KindStart), b.id(n, KindRecover)}, // standbys may wait for it before the primary restarts
 	})
 }
 
 // running are the steps after which the server of a node runs as declared.
 func (b *builder) running(n *schema.Node) []string {
-	return []string{b.id(n, KindStart), b.id(n, KindReload), b.id(n, KindRestart)}
+	return []string{b.id(n, KindStart), b.id(n, KindRecover), b.id(n, KindReload), b.id(n, KindRestart)}
 }

@@ -45,7 +45,7 @@ func TestHBAWords(t *testing.T) {
 func TestHBABlock(t *testing.T) {
 	c := two()
 	c.Node("node2").Address, c.Node("node1").HBA = "10.0.0.11", []string{"hostssl all all 10.0.0.0/8 scram-sha-256"}
-	b := newBuilder(c, &ClusterFacts{}, testOptions())
+	b := newBuilder(nil, c, &ClusterFacts{}, testOptions())
 	want := HBABegin + "\n# Change the cluster file instead: what is changed here is gone with the next apply.\n" +
 		"host replication replicator 10.0.0.11/32 scram-sha-256\nhostssl all all 10.0.0.0/8 scram-sha-256\n" + HBAEnd + "\n"
 	if got := b.hbaBlock(c.Node("node1")); got != want {
@@ -62,7 +62,7 @@ func TestConninfo(t *testing.T) {
 	c.Replication.User, c.Node("node1").Address = `o'neil \ x`, "2001:db8::1"
 	f := newWorld(c).observe(c).Clusters["main"]
 	f.Nodes["node2"].Paths.State = "/home/pg admin/state"
-	b := newBuilder(c, f, testOptions())
+	b := newBuilder(nil, c, f, testOptions())
 	want := `host=2001:db8::1 port=5432 user='o\'neil \\ x' passfile='/home/pg admin/state/passfile' application_name=node2`
 	if got := b.conninfo(c.Node("node2"), c.Node("node1")); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -73,7 +73,7 @@ func TestCommandsDoublePercent(t *testing.T) {
 	c := two()
 	f := newWorld(c).observe(c).Clusters["main"]
 	f.Nodes["node1"].Paths.Tool, f.Nodes["node1"].Paths.State = "/srv/100%/bin", "/srv/it's"
-	b := newBuilder(c, f, testOptions())
+	b := newBuilder(nil, c, f, testOptions())
 	b.primary = c.Node("node1")
 	v := b.nodeSettings(c.Node("node1"))
 	if want := `exec '/srv/100%%/bin/pg_manage-hook' --config '/srv/it'\''s/hook.json' archive %p`; v["archive_command"] != want {
@@ -95,7 +95,7 @@ func TestTwoIsNoAnswerOutsideStandbyMode(t *testing.T) {
 	c := two()
 	f := newWorld(c).observe(c).Clusters["main"]
 	f.Nodes["node1"].Paths.Tool = dir
-	b := newBuilder(c, f, testOptions())
+	b := newBuilder(nil, c, f, testOptions())
 	b.primary = c.Node("node1")
 	command := b.nodeSettings(c.Node("node1"))["restore_command"]
 	for _, standby := range []bool{false, true} {
@@ -218,7 +218,7 @@ func TestUpstreamAfterFailover(t *testing.T) {
 		"node4": {"node1": "node4", "node2": "node4", "node3": "node2", "node5": "node4"},
 	}
 	for primary, ups := range want {
-		b := newBuilder(c, &ClusterFacts{}, testOptions())
+		b := newBuilder(nil, c, &ClusterFacts{}, testOptions())
 		b.primary = c.Node(primary)
 		for node, up := range ups {
 			if got := b.upstream(c.Node(node)); got.Name != up {

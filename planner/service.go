@@ -32,7 +32,9 @@ func (b *builder) start(n *schema.Node, blocked string, after ...string) {
 			}
 		}
 	}
-	b.add(n, StartDetail{}, s)
+	i, built := b.index[b.id(n, KindBuild)]
+	replays := built && b.steps[i].Detail.(BuildDetail).Backup != nil
+	b.add(n, StartDetail{Replays: replays}, s)
 }
 
 // runs are the conditions of a server that runs in its place.

@@ -26,7 +26,7 @@ type settingsDiff struct {
 // settings brings pg_manage.conf, and what the server makes of it, to what is declared.
 func (b *builder) settings(n *schema.Node) {
 	f := b.node(n)
-	if b.halted[n.Name] || b.has(b.id(n, KindBuild)) { // a build writes them itself
+	if b.halted[n.Name] || b.has(b.id(n, KindBuild)) || b.has(b.id(n, KindRestore)) { // these write them themselves
 		return
 	}
 	diff := b.diffSettings(n)

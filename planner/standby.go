@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"pg_manage/schema"
@@ -35,6 +36,10 @@ func (b *builder) planStandby(n *schema.Node) {
 			b.warnf(n, "It may be from a rebuild that was cut off. Nothing of it is touched; remove it when it is not needed.",
 				"a former data directory of %s is kept at %s", n.Name, strings.Join(f.Data.Aside, ", "))
 		}
+		if b.inPlace != nil && b.inPlace.aside[n.Name] {
+			b.build(n, true, "the primary is restored, and its data is of what was before")
+			break
+		}
 		b.build(n, false, fmt.Sprintf("%s is declared standby and its data directory is %s", n.Name, f.Data.State))
 	case b.halted[b.primary.Name] && !b.node(b.primary).holds():
 		// Nobody can say whether its data is that of the primary: what it has stays as it is.
@@ -45,7 +50,7 @@ func (b *builder) planStandby(n *schema.Node) {
 			}
 			b.start(n, "")
 		}
-	case b.node(b.primary).vacant():
+	case b.node(b.primary).vacant() && b.inPlace == nil:
 		b.errorf(n, "", "%s holds data, and %s, the primary, none", n.Name, b.primary.Name)
 		return
 	case f.Server.Running && !same:
@@ -84,7 +89,7 @@ func (b *builder) choose(n *schema.Node) string {
 		b.primary.Name, n.Name, shellQuote(dir), shellQuote(dir+".away"), history, n.Name)
 }
 
-// build makes a standby from its upstream with pg_basebackup.
+// build makes a standby from its upstream with pg_basebackup, or from what else it is to be seeded with.
 func (b *builder) build(n *schema.Node, moveAside bool, reason string) {
 	f, up := b.node(n), b.upstream(n)
 	r := b.c.Replication
@@ -92,9 +97,17 @@ func (b *builder) build(n *schema.Node, moveAside bool, reason string) {
 		b.errorf(n, "Declare a replication block.", "%s cannot be built without a role to replicate with", n.Name)
 		return
 	}
+	backup, from, why := b.seed(n, up)
+	if from == nil {
+		b.errorf(n, "Take a backup, or add \"upstream\" to its seed_from.", "%s is to be built, and %s", n.Name, why)
+		return
+	}
+	if why != "" {
+		reason += "; " + why
+	}
 	slot := postgres.SlotName(n.Name)
 	s := Step{
-		Action: ActionCreate, Summary: "build standby from " + up.Name, Reason: reason,
+		Action: ActionCreate, Summary: "build standby from " + from.Name, Reason: reason,
 		Pre: []Condition{
 			{Node: n.Name, Fact: FactRunning, Want: "false"},
 			{Node: up.Name, Fact: FactAccepting, Want: "true"},
@@ -102,49 +115,60 @@ func (b *builder) build(n *schema.Node, moveAside bool, reason string) {
 			{Node: b.primary.Name, Fact: FactRole, Want: "primary"},
 		},
 		Post: []Condition{{Node: n.Name, Fact: FactDataState, Want: string(DataCluster)}},
-		Commands: []string{fmt.Sprintf("pg_basebackup --pgdata=%s --wal-method=stream --slot=%s --checkpoint=fast --dbname=%s",
-			shellQuote(f.Paths.DataDir), slot, shellQuote(b.conninfo(n, up)))},
 		Undo: "an interrupted copy lies beside the data directory and is cleared away by the next build",
 	}
 	d := BuildDetail{
-		Source: up.Name, SourceHost: up.Address, SourcePort: up.Port, User: r.User, Slot: slot,
+		Backup: backup, Source: from.Name, SourceHost: from.Address, SourcePort: from.Port, User: r.User, Slot: slot,
 		// The primary's: what the source holds now may itself be about to be replaced.
 		SystemIdentifier: b.node(b.primary).Data.SystemIdentifier, MoveAside: moveAside, InPlace: f.Data.MountPoint,
 		Settings: b.settingsDetail(n),
 	}
-	for _, name := range sortedKeys(b.node(up).Server.AutoConf) { // it is copied along
+	switch {
+	case backup != nil:
+		s.Summary = "build standby from base backup " + backup.Label + " at " + backup.Place.Target.Name
+		s.Commands = []string{"pg_manage node restore"}
+	case from != up: // the slot is on the one that it streams from
+		d.Slot = ""
+		s.Pre = append(s.Pre, Condition{Node: from.Name, Fact: FactAccepting, Want: "true"})
+		s.Commands = []string{baseBackupCommand(f.Paths.DataDir, "", b.conninfo(n, from))}
+	default:
+		s.Commands = []string{baseBackupCommand(f.Paths.DataDir, slot, b.conninfo(n, from))}
+	}
+	for _, name := range sortedKeys(b.node(from).Server.AutoConf) { // it is copied along
 		if _, declared := d.Settings.Values[name]; declared {
 			d.Settings.ResetAuto = append(d.Settings.ResetAuto, name)
 		}
 	}
 	if id := d.SystemIdentifier; id != "" {
-		s.Pre = append(s.Pre, Condition{Node: up.Name, Fact: FactSystemID, Want: id})
+		s.Pre = append(s.Pre, Condition{Node: from.Name, Fact: FactSystemID, Want: id})
 		s.Post = append(s.Post, Condition{Node: n.Name, Fact: FactSystemID, Want: id})
 	}
+	b.keepOld(n, &s, moveAside, "be built anew")
 	if moveAside {
-		s.Action, s.Effect, s.Summary = ActionReplace, EffectDataLoss, "rebuild standby from "+up.Name+", moving the old data aside"
-		s.Undo = "the old data directory is kept beside the new one, as " + f.Paths.DataDir + ".old-TIME"
-		s.Pre = append(s.Pre,
-			Condition{Node: n.Name, Fact: FactDataState, Want: string(DataCluster)},
-			Condition{Node: n.Name, Fact: FactSystemID, Want: f.Data.SystemIdentifier})
-		if d.InPlace {
-			s.Blocked = "the data directory is a mount point and cannot be moved aside: move its content away by hand"
-		}
+		s.Summary = "re" + s.Summary + ", moving the old data aside"
 		if names := b.unobserved(n); len(names) > 0 {
 			s.Blocked = fmt.Sprintf("%v could not be looked at: this data may be the only copy of what it lacks", names)
 		}
-	} else {
-		s.Pre = append(s.Pre, Condition{Node: n.Name, Fact: FactDataState, Want: string(DataAbsent), Or: []string{string(DataEmpty)}})
 	}
-	for _, source := range []*schema.Node{up, b.primary} {
+	for _, source := range []*schema.Node{up, from, b.primary} {
 		if b.halted[source.Name] {
 			s.Blocked = fmt.Sprintf("nothing can be planned for %s, which it needs", source.Name)
 		}
 	}
-	s.Needs = append([]string{
-		b.id(b.primary, KindRole), b.id(up, KindCreateSlot, slot), b.id(n, KindPassfile), b.id(n, KindHookConfig), b.id(up, KindHBA),
-	}, b.running(up)...)
+	s.Needs = slices.Concat([]string{
+		b.id(b.primary, KindRole), b.id(up, KindCreateSlot, slot), b.id(n, KindPassfile), b.id(n, KindHookConfig), b.id(from, KindHBA), b.id(n, KindStop),
+	}, b.running(up), b.running(from))
+	if backup != nil {
+		s.Needs = append(s.Needs, b.id(n, KindInstall))
+	}
 	b.start(n, "", b.add(n, d, s))
+}
+
+func baseBackupCommand(dataDir, slot, conninfo string) string {
+	if slot != "" {
+		slot = " --slot=" + slot
+	}
+	return fmt.Sprintf("pg_basebackup --pgdata=%s --wal-method=stream%s --checkpoint=fast --dbname=%s", shellQuote(dataDir), slot, shellQuote(conninfo))
 }
 
 // conninfo is how a standby reaches its upstream. The password is in the passfile.

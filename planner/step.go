@@ -1,6 +1,10 @@
 package planner
 
-import "strings"
+import (
+	"strings"
+
+	"pg_manage/schema"
+)
 
 // Effect is what a step does to those who use the cluster.
 type Effect string
@@ -59,6 +63,14 @@ const (
 	KindDropSlot      Kind = "drop-slot"
 	KindCreateArchive Kind = "create-archive"
 	KindCheckArchive  Kind = "check-archive"
+	KindStop          Kind = "stop"
+	KindBackup        Kind = "take-backup"
+	KindExpire        Kind = "expire-backups"
+	KindProve         Kind = "prove-backup"
+	KindRestore       Kind = "restore-backup"
+	KindRecover       Kind = "recover"
+	KindBeginRestore  Kind = "begin-restore"
+	KindEndRestore    Kind = "end-restore"
 )
 
 // Step is one thing that apply does. It is data: nothing in it acts.
@@ -128,10 +140,11 @@ type InitDetail struct {
 	Locale string // "" is C.UTF-8
 }
 
-// BuildDetail makes a standby's data directory with pg_basebackup.
+// BuildDetail makes a standby's data directory with pg_basebackup, or from a backup.
 type BuildDetail struct {
-	Source           string // node
-	SourceHost       string // as the node reaches it
+	Backup           *BackupSource // nil: with pg_basebackup from Source
+	Source           string        // node
+	SourceHost       string        // as the node reaches it
 	SourcePort       int
 	User             string
 	Slot             string
@@ -152,7 +165,9 @@ type SettingsDetail struct {
 type HBADetail struct{ Block string }
 
 // StartDetail starts the server and waits until it answers.
-type StartDetail struct{}
+type StartDetail struct {
+	Replays bool // WAL since the backup that it was made from, which may take long
+}
 
 // ReloadDetail makes the server read its files again.
 type ReloadDetail struct{ Expect map[string]string }
@@ -181,6 +196,75 @@ type CreateArchiveDetail struct {
 // CheckArchiveDetail switches to a new WAL segment and waits until the old one is in the archive.
 type CheckArchiveDetail struct{}
 
+// StopDetail stops the server.
+type StopDetail struct{}
+
+// BackupSource is a base backup that a data directory is made from.
+type BackupSource struct {
+	Place BackupPlace
+	Label string // "": the one that serves is chosen when the catalogue is known
+}
+
+// BackupDetail takes a base backup.
+type BackupDetail struct {
+	Place            BackupPlace
+	Archives         []HookTarget // where the WAL of the backup is awaited
+	Full             bool
+	Workers          int
+	Rate             int64  // bytes read a second; 0 is no limit
+	Standby          bool   // the node is one: Primary is asked to begin a new WAL segment when that is needed
+	Primary          string // node
+	SystemIdentifier string // that the instance must have; "" when it is made by this very plan
+}
+
+// ExpireDetail removes base backups, exactly these, and the WAL that nothing needs then.
+type ExpireDetail struct {
+	Place  BackupPlace
+	Labels []string // what depends on a backup stands before it
+	WAL    bool     // the archive of the cluster is at this target too
+}
+
+// ProveDetail restores a backup for trial, starts PostgreSQL on it and checks it.
+type ProveDetail struct {
+	Place            BackupPlace
+	Archives         []HookTarget
+	Label            string // "" is the newest
+	Workers          int
+	SystemIdentifier string
+}
+
+// RestoreDetail makes a data directory from a base backup, ready to recover.
+type RestoreDetail struct {
+	Source           BackupSource
+	Want             schema.Restore    // what was asked for
+	Archives         []HookTarget      // where the WAL of the source is, in the order in which they are asked
+	SystemIdentifier string            // that the backup must have; "" is any
+	Tablespaces      map[string]string // oid -> directory, where it cannot be the one that the backup has
+	Mark             string            // DataFacts.Restored afterwards
+	MoveAside        bool              // what lies in the data directory is moved aside first
+	InPlace          bool              // the data directory is a mount point: it is filled, not replaced
+	Settings         SettingsDetail    // written into the new directory before it appears
+}
+
+// RecoverDetail starts a restored server, waits until its recovery has ended, and takes the
+// settings of the recovery away.
+type RecoverDetail struct {
+	To     string // where recovery ends, for a person
+	Intent bool   // a restore in place, which has more to do afterwards
+}
+
+// IntentDetail writes down that a restore in place has begun, or takes the note away.
+type IntentDetail struct {
+	Intent RestoreIntent
+	End    bool
+}
+
+func (StopDetail) kind() Kind          { return KindStop }
+func (BackupDetail) kind() Kind        { return KindBackup }
+func (ExpireDetail) kind() Kind        { return KindExpire }
+func (ProveDetail) kind() Kind         { return KindProve }
+func (RestoreDetail) kind() Kind       { return KindRestore }
+func (RecoverDetail) kind() Kind       { return KindRecover }
 func (InstallDetail) kind() Kind       { return KindInstall }
 func (HookConfigDetail) kind() Kind    { return KindHookConfig }
 func (PassfileDetail) kind() Kind      { return KindPassfile }
@@ -200,6 +284,13 @@ func (d SlotDetail) kind() Kind {
 		return KindDropSlot
 	}
 	return KindCreateSlot
+}
+
+func (d IntentDetail) kind() Kind {
+	if d.End {
+		return KindEndRestore
+	}
+	return KindBeginRestore
 }
 
 // StepID builds a step's ID from its parts, leaving out empty ones.

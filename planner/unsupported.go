@@ -8,9 +8,6 @@ import (
 
 // unsupported tells, with every plan, of what is declared and not done by this version.
 func (b *builder) unsupported() {
-	for _, k := range b.c.Backups {
-		b.find(schema.SeverityWarning, nil, "Take base backups with another tool until then, pg_basebackup for one.", "backup %q of cluster %s is read and checked, but this version takes no base backups", k.Name, b.c.Name)
-	}
 	for _, e := range b.c.Exports {
 		b.find(schema.SeverityWarning, nil, fmt.Sprintf("Export it with pg_dump until then: pg_dump --format=custom %s", shellQuote(e.Database)), "export %q of cluster %s is read and checked, but this version makes no exports", e.Database, b.c.Name)
 	}

@@ -94,7 +94,10 @@ type Backup struct {
 	Name       string
 	Target     *Target
 	MaxAge     time.Duration // 0: only when asked for
+	FullEvery  time.Duration // between full backups of at most this age the others are incremental; 0: all are full
 	From       string        // "primary", "standby" or "prefer-standby"
+	Workers    int           // that read and compress at a time; 0 leaves it to the tool
+	Rate       int64         // bytes read a second; 0 is no limit
 	Keep       Keep
 	ProveEvery time.Duration // 0: only when asked for
 	Range      Range

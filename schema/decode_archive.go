@@ -2,10 +2,11 @@ package schema
 
 import "fmt"
 
-// Least sizes. Below them a single checkpoint's WAL, or two segments, are too much.
+// Least sizes. Below the first two a single checkpoint's WAL, or two segments, are too much.
 const (
 	minQueueLimit = 1 << 30
 	minSpoolLimit = 32 << 20
+	minRate       = 1 << 20 // a second, of base backups
 )
 
 // maxWorkers bounds how many segments are on their way at a time.

@@ -84,17 +84,31 @@ func (l *loader) recoveryTarget(b *block) RecoveryTarget {
 	return rt
 }
 
-// checkTime wants a moment that means the same on every node, so with its zone.
-func (l *loader) checkTime(b *block, s string) {
-	norm := strings.Replace(s, " ", "T", 1)
-	norm = strings.Replace(norm, " ", "", 1)
+// ParseTime reads a moment with its zone, such as "2026-11-22 21:55:00+00"; PostgreSQL's
+// forms of it and those of RFC 3339 are understood.
+func ParseTime(s string) (time.Time, error) {
+	norm := plainTime(s)
 	for _, zone := range []string{"Z07:00", "Z0700", "Z07"} {
 		for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02T15:04"} {
-			if _, err := time.Parse(layout+zone, norm); err == nil {
-				return
+			if t, err := time.Parse(layout+zone, norm); err == nil {
+				return t, nil
 			}
 		}
 	}
+	return time.Time{}, fmt.Errorf(`%q is not a time with its zone; write for example "2026-11-22 21:55:00+00"`, s)
+}
+
+// plainTime puts a T between day and hour, and nothing before the zone.
+func plainTime(s string) string {
+	return strings.Replace(strings.Replace(s, " ", "T", 1), " ", "", 1)
+}
+
+// checkTime wants a moment that means the same on every node, so with its zone.
+func (l *loader) checkTime(b *block, s string) {
+	if _, err := ParseTime(s); err == nil {
+		return
+	}
+	norm := plainTime(s)
 	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
 		if t, err := time.Parse(layout, norm); err == nil {
 			b.wrong("time", fmt.Sprintf("%q has no time zone", s),

@@ -126,10 +126,17 @@ func (l *loader) backup(b *block, c *Cluster) *Backup {
 		Name:       b.label(),
 		Target:     l.targetOf(b),
 		MaxAge:     b.duration("max_age"),
+		FullEvery:  b.duration("full_every"),
+		Workers:    b.number("workers", 1, maxWorkers),
+		Rate:       l.size(b, "rate", minRate, "A backup would take for ever: "),
 		From:       or(b.oneOf("from", "primary", "standby", "prefer-standby"), "primary"),
 		ProveEvery: b.duration("prove_every"),
 		Keep:       l.keep(b),
 		Range:      rangeOf(b.def),
+	}
+	if r.FullEvery > 0 && r.FullEvery <= r.MaxAge {
+		b.wrong("full_every", `"full_every" is not longer than "max_age"`,
+			"Every backup would be a full one: write a longer time, such as seven times max_age, or remove the argument.")
 	}
 	if k := b.only("keep"); k != nil && r.Keep.Window > 0 && !c.Archived() {
 		k.wrong("window", "Recovery to any point needs a WAL archive", "Add archive { target = ... } to the cluster, or keep backups by full or age.")

@@ -86,7 +86,7 @@ func TestLoadEverything(t *testing.T) {
 			Archives:    []*Archive{{Target: nas, Required: true}, {Target: cloud, QueueLimit: 50 << 30}},
 			Archiving:   Archiving{Timeout: 5 * time.Minute, Workers: 4, SpoolLimit: 512 << 20, Log: true},
 			Backups: []*Backup{
-				{Name: "nightly", Target: nas, MaxAge: 24 * time.Hour, From: "prefer-standby", Keep: Keep{Full: 7, Age: 14 * 24 * time.Hour, Window: 7 * 24 * time.Hour}, ProveEvery: 7 * 24 * time.Hour},
+				{Name: "nightly", Target: nas, MaxAge: 24 * time.Hour, FullEvery: 7 * 24 * time.Hour, From: "prefer-standby", Workers: 3, Rate: 50 << 20, Keep: Keep{Full: 7, Age: 14 * 24 * time.Hour, Window: 7 * 24 * time.Hour}, ProveEvery: 7 * 24 * time.Hour},
 				{Name: "weekly", Target: cloud, From: "primary"},
 			},
 			Exports: []*Export{{Database: "my app", Target: nas, MaxAge: 36 * time.Hour, Keep: Keep{Full: 3}}},

@@ -29,7 +29,7 @@ func schemaOf(parent, kind string) *hcl.BodySchema {
 	case "archive":
 		return body(words("target", "required", "queue_limit", "timeout", "workers", "spool_limit", "log"))
 	case "backup":
-		return body(words("target", "max_age", "from", "prove_every"), plain("keep"))
+		return body(words("target", "max_age", "full_every", "from", "prove_every", "workers", "rate"), plain("keep"))
 	case "export":
 		return body(words("target", "max_age"), plain("keep"))
 	case "keep":

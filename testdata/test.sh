@@ -132,7 +132,7 @@ mapfile -t testdata < <(find ./testdata -name '*.go' -printf '%h\n' | sort -u)
 
 if [ -z "$fast" ]; then
   go build -o "$work/lab" ./testdata/lab/cmd/lab
-  for suite in trixie bookworm; do
+  for suite in trixie bookworm bullseye sid; do
     "$work/lab" base "$suite" &
     roots+=($!)
   done

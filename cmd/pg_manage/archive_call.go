@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -138,37 +137,10 @@ func (a *app) callHook(ctx context.Context, w *world, r archiveReader, args []st
 	if !a.json && !a.quiet {
 		task := view.NewTask(a.stderr, a.style(a.stderr), r.cluster.Name+"/"+r.node.Name, a.now)
 		defer task.Finish()
-		progress = &eventLines{sink: task}
+		progress = &event.LineReader{Sink: task}
 	}
 	res, err := executor.CallHook(ctx, h, r.facts.Paths, r.facts.Host.Owner, executor.HookCall{Args: args, Stderr: progress, Leash: true})
 	return string(res.Stdout), err
-}
-
-// eventLines hands on the events among the lines that are written to it.
-type eventLines struct {
-	sink event.Sink
-	rest []byte
-}
-
-// longestLine bounds what is kept of a line that has no end.
-const longestLine = 64 << 10
-
-func (l *eventLines) Write(b []byte) (int, error) {
-	l.rest = append(l.rest, b...)
-	for {
-		i := bytes.IndexByte(l.rest, '\n')
-		if i < 0 {
-			break
-		}
-		if e, ok := event.Parse(string(l.rest[:i])); ok {
-			l.sink.Emit(e)
-		}
-		l.rest = l.rest[i+1:]
-	}
-	if len(l.rest) > longestLine {
-		l.rest = nil
-	}
-	return len(b), nil
 }
 
 func nonEmpty(text string) iter.Seq[string] {

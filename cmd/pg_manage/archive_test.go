@@ -4,12 +4,10 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"pg_manage/cmd/internal/view"
-	"pg_manage/executor/event"
 	"pg_manage/planner"
 	"pg_manage/schema"
 )
@@ -137,25 +135,6 @@ func TestWhoReadsTheArchives(t *testing.T) {
 		if r.nodeName() != test.want || (r.err == nil) != (test.err == "") || !strings.Contains(r.problem(), test.err) {
 			t.Errorf("%s: %q, %v", name, r.nodeName(), r.err)
 		}
-	}
-}
-
-type heard []event.Event
-
-func (h *heard) Emit(e event.Event) { *h = append(*h, e) }
-
-func TestEventLines(t *testing.T) {
-	var got heard
-	l := &eventLines{sink: &got}
-	one := `{"time":"2026-01-02T03:04:05Z","type":"step_progress","done":3,"total":7}`
-	for _, piece := range []string{one[:10], one[10:], "\nno route\n" + one + "\n{}\n" + one, "\n", strings.Repeat("x", 2*longestLine), "\n" + one + "\n"} {
-		if n, err := l.Write([]byte(piece)); n != len(piece) || err != nil {
-			t.Fatal(n, err)
-		}
-	}
-	want := event.Event{Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Type: event.Progress, Done: 3, Total: 7}
-	if diff := cmp.Diff(heard{want, want, want, want}, got); diff != "" {
-		t.Errorf("want - got +:\n%s", diff)
 	}
 }
 

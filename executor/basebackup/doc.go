@@ -35,8 +35,8 @@
 // global/pg_control. Links are not in the parts: pg_tblspc/<oid> must be made before files of
 // tablespaces are unpacked, from tablespace_map or the index.
 //
-// An incremental backup holds files that its parent lacks, or of which nothing stayed the
-// same, whole as a full one does. Of others it holds runs of changed blocks as members named
+// An incremental backup holds files that its parent lacks, and small ones of which nothing stayed
+// the same, whole as a full one does. Of others it holds runs of changed blocks as members named
 // <path>.blocks-<first block, 10 digits>, each within one frame.
 //
 // # Blocks, sums and chunks

@@ -23,6 +23,10 @@ const (
 	Skipped    Type = "step_skipped" // not begun: something it needs failed, or the run was interrupted
 	Notice     Type = "notice"
 	RunDone    Type = "run_done"
+
+	// NeedWALSwitch comes from a backup that is taken on a standby: its last WAL, with the LSN
+	// in Message, is archived only when the primary begins a new segment.
+	NeedWALSwitch Type = "need_wal_switch"
 )
 
 // Event is one thing that happened. Unknown keys may be added; a reader ignores them.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"pg_manage/executor/event"
 	"pg_manage/executor/remote"
 	"pg_manage/planner"
 	"pg_manage/schema/postgres"
@@ -22,10 +23,14 @@ type Build struct {
 	Now      time.Time               // names what is moved aside
 	Progress func(done, total int64) // bytes; total is the source's own estimate
 	Notice   func(message string)
+	// Copy gives the program that makes the copy in a directory, in place of pg_basebackup;
+	// the events that it tells of go to Sink.
+	Copy func(dir string) (args []string, err error)
+	Sink event.Sink
 }
 
-// BuildStandby copies a running server with pg_basebackup and puts the copy, set up as
-// a standby, into the place of the data directory. All is made beside it first, so
+// BuildStandby copies a running server with pg_basebackup, or what Copy makes, and puts the
+// copy, set up as a standby, into the place of the data directory. All is made beside it first, so
 // that a failure leaves the data directory as it was.
 func (i *Instance) BuildStandby(ctx context.Context, b Build) error {
 	if err := i.refuseRunning(ctx); err != nil {
@@ -34,7 +39,7 @@ func (i *Instance) BuildStandby(ctx context.Context, b Build) error {
 	if err := i.refuseForeignConfig(ctx); err != nil {
 		return err
 	}
-	empty, inPlace, aside, err := i.place(ctx, b)
+	empty, inPlace, aside, err := i.place(ctx, b.MoveAside, b.Now)
 	if err != nil {
 		return err
 	}
@@ -46,6 +51,9 @@ func (i *Instance) BuildStandby(ctx context.Context, b Build) error {
 		if err := i.removeLeftover(ctx, inPlace); err != nil {
 			return err
 		}
+		if b.Copy != nil { // which sees to the space itself
+			return i.copy(ctx, target, b.Copy, b.Sink)
+		}
 		on := path.Dir(i.beside())
 		if inPlace {
 			on = i.DataDir
@@ -56,10 +64,15 @@ func (i *Instance) BuildStandby(ctx context.Context, b Build) error {
 		return i.baseBackup(ctx, b, target)
 	})
 	if err == nil {
-		err = i.verifyCopy(ctx, b, target)
+		if err = i.verifyCopy(ctx, b.SystemIdentifier, target); err != nil && b.Copy == nil {
+			err = fmt.Errorf("%w: is %s:%d the server that the plan meant", err, b.SourceHost, b.SourcePort)
+		}
 	}
 	if err == nil {
-		err = i.standbyFiles(ctx, b, target)
+		err = i.copiedFiles(ctx, b.Settings, b.Notice, target)
+	}
+	if err == nil {
+		err = remote.WriteFile(ctx, i.Host, path.Join(target, "standby.signal"), nil, remote.FileOptions{Mode: 0o600, As: i.Owner})
 	}
 	if err != nil {
 		return i.failedCopy(ctx, target, inPlace, err)
@@ -74,10 +87,10 @@ func (i *Instance) BuildStandby(ctx context.Context, b Build) error {
 }
 
 // place says what becomes of the data directory as it is.
-func (i *Instance) place(ctx context.Context, b Build) (empty, inPlace bool, aside string, err error) {
+func (i *Instance) place(ctx context.Context, moveAside bool, now time.Time) (empty, inPlace bool, aside string, err error) {
 	empty, inPlace, err = i.emptyDir(ctx)
 	var failed *remote.CommandError
-	if !errors.As(err, &failed) || !b.MoveAside {
+	if !errors.As(err, &failed) || !moveAside {
 		return empty, inPlace, "", err
 	}
 	// Only what is a data directory of PostgreSQL is ever moved.
@@ -88,7 +101,7 @@ if mountpoint -q -- "$1" || [ ! -w "$(dirname -- "$1")" ]; then echo "$1 cannot 
 	if _, err := i.script(ctx, "is it a data directory", text, strings.TrimRight(i.DataDir, "/")); err != nil {
 		return false, false, "", err
 	}
-	return false, false, strings.TrimRight(i.DataDir, "/") + ".old-" + b.Now.UTC().Format("20060102T150405Z"), nil
+	return false, false, strings.TrimRight(i.DataDir, "/") + ".old-" + now.UTC().Format("20060102T150405Z"), nil
 }
 
 // checkSpace refuses a copy that cannot fit.
@@ -165,7 +178,7 @@ func explainCopy(host, target string, err error) error {
 }
 
 // verifyCopy makes sure that the copy is one of the cluster that it was meant to be.
-func (i *Instance) verifyCopy(ctx context.Context, b Build, target string) error {
+func (i *Instance) verifyCopy(ctx context.Context, want, target string) error {
 	const text = `IFS= read -r v <"$1/PG_VERSION" && [ "$v" = "$2" ] || { echo "PG_VERSION is '$v', not $2" >&2; exit 1; }
 exec "$3" -D "$1"
 `
@@ -177,8 +190,8 @@ exec "$3" -D "$1"
 	if err != nil {
 		return fmt.Errorf("%s: pg_controldata: %w", i.Host.Name(), err)
 	}
-	if id := fmt.Sprint(c.SystemIdentifier); b.SystemIdentifier != "" && id != b.SystemIdentifier {
-		return fmt.Errorf("%s: the copy has the system identifier %s, expected %s: %s:%d is not the server that the plan meant", i.Host.Name(), id, b.SystemIdentifier, b.SourceHost, b.SourcePort)
+	if id := fmt.Sprint(c.SystemIdentifier); want != "" && id != want {
+		return fmt.Errorf("%s: the copy has the system identifier %s, expected %s", i.Host.Name(), id, want)
 	}
 	return nil
 }
@@ -193,8 +206,8 @@ func recoverySettings() []string {
 	}
 }
 
-// standbyFiles makes the copy a standby: its configuration, and standby.signal.
-func (i *Instance) standbyFiles(ctx context.Context, b Build, dir string) error {
+// copiedFiles gives a copy the configuration of its node.
+func (i *Instance) copiedFiles(ctx context.Context, settings planner.SettingsDetail, notice func(string), dir string) error {
 	if err := i.ownConfig(ctx, dir); err != nil {
 		return err
 	}
@@ -209,7 +222,7 @@ func (i *Instance) standbyFiles(ctx context.Context, b Build, dir string) error 
 	}
 	for _, e := range entries {
 		name := strings.ToLower(e.Name)
-		_, declared := b.Settings.Values[name]
+		_, declared := settings.Values[name]
 		for _, r := range recoverySettings() {
 			declared = declared || name == r
 		}
@@ -218,7 +231,7 @@ func (i *Instance) standbyFiles(ctx context.Context, b Build, dir string) error 
 		}
 	}
 	if len(drop) > 0 {
-		b.Notice("postgresql.auto.conf came with the copy and set " + strings.Join(drop, ", ") + "; taken out of it, since it would override what is declared")
+		notice("postgresql.auto.conf came with the copy and set " + strings.Join(drop, ", ") + "; taken out of it, since it would override what is declared")
 		if err := i.editAuto(ctx, dir, drop); err != nil {
 			return err
 		}
@@ -238,13 +251,10 @@ func (i *Instance) standbyFiles(ctx context.Context, b Build, dir string) error 
 	if !present {
 		return fmt.Errorf("%s: %s does not exist", i.Host.Name(), main)
 	}
-	if err := remote.WriteFile(ctx, i.Host, path.Join(config, planner.SettingsFile), []byte(b.Settings.Content), remote.FileOptions{Mode: 0o600, As: i.Owner}); err != nil {
+	if err := remote.WriteFile(ctx, i.Host, path.Join(config, planner.SettingsFile), []byte(settings.Content), remote.FileOptions{Mode: 0o600, As: i.Owner}); err != nil {
 		return err
 	}
-	if err := i.replace(ctx, main, withInclude(text)); err != nil {
-		return err
-	}
-	return remote.WriteFile(ctx, i.Host, path.Join(dir, "standby.signal"), nil, remote.FileOptions{Mode: 0o600, As: i.Owner})
+	return i.replace(ctx, main, withInclude(text))
 }
 
 // ownConfig gives a copy the configuration files that it lacks because its source

@@ -158,6 +158,22 @@ FROM pg_catalog.pg_stat_archiver`
 	}
 }
 
+// SwitchWAL makes a primary begin a new WAL segment, also when it is idle, so that the one
+// before it is archived. It gives the name of that one.
+func (i *Instance) SwitchWAL(ctx context.Context) (segment string, err error) {
+	db, err := i.DB(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	out, err := db.JSON(ctx, `SELECT pg_catalog.pg_create_restore_point('pg_manage backup');
+SELECT pg_catalog.pg_walfile_name(pg_catalog.pg_switch_wal())`)
+	if err != nil {
+		return "", fmt.Errorf("switch to a new WAL segment: %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
 func orNone(s string) string {
 	if s == "" {
 		return "none"

@@ -1,10 +1,25 @@
 // Package node is what the program does on a node when the operator's side asks it to:
-// `pg_manage node COMMAND` reads a request, one JSON object, from standard input, tells of
-// its progress as events, one JSON object a line, on standard error, and gives its result,
-// one JSON object, on standard output. Requests hold no secrets: they name files.
+// `pg_manage node COMMAND` reads a request, one JSON object, from standard input or from
+// --request, tells of its progress as events, one JSON object a line, on standard error, and
+// gives its result, one JSON object, on standard output. Requests hold no secrets: they name
+// files. What goes wrong is a line of text on standard error, and an exit status that is not 0.
+//
+// The commands, their requests and their results:
+//
+//	catalog    CatalogRequest   CatalogResult    the backups at targets
+//	backup     BackupRequest    BackupResult     take a backup
+//	restore    RestoreRequest   RestoreResult    put the files of one into a data directory
+//	settings   SettingsRequest  SettingsResult   write or clean the settings of a recovery
+//	verify     VerifyRequest    VerifyResult     read all bytes of one, and its WAL
+//	drill      DrillRequest     DrillResult      restore one to scratch, start it, check it
+//	expire     ExpireRequest    ExpireResult     remove backups by label, and WAL that none needs
+//	pin, unpin PinRequest       PinResult        keep one from retention, or not any more
+//	locate     LocateRequest    LocateResult     find a recovery target in the WAL archive
 package node
 
 import (
+	"path"
+	"strings"
 	"time"
 
 	"pg_manage/executor/repo"
@@ -19,6 +34,11 @@ type Place struct {
 	Target    repo.Target `json:"target"`
 	BackupDir string      `json:"backup_dir"` // below the target's path
 	Cluster   string      `json:"cluster"`    // whose backups and whose archive
+}
+
+// Dir is where the cluster's backups lie at the target.
+func (p Place) Dir() string {
+	return strings.Trim(path.Clean("/"+p.BackupDir), "/") + "/" + p.Cluster
 }
 
 // Server is the instance on the node.
@@ -67,6 +87,7 @@ type RestoreRequest struct {
 	Label            string            `json:"label"`
 	DataDir          string            `json:"data_dir"`                    // that is made or filled
 	Delta            bool              `json:"delta,omitempty"`             // over a stopped data directory of the same cluster
+	KeepFiles        []string          `json:"keep_files,omitempty"`        // paths in the data directory that a delta leaves as they are
 	Tablespaces      map[string]string `json:"tablespaces,omitempty"`       // oid -> directory, instead of where it was
 	WALDir           string            `json:"wal_dir,omitempty"`           // pg_wal becomes a link to it
 	SystemIdentifier string            `json:"system_identifier,omitempty"` // that the backup must have

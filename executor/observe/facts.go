@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"encoding/json"
 	"fmt"
 	"path"
 	"slices"
@@ -61,6 +62,7 @@ func facts(s *sections, canRoot bool, c *schema.Cluster, n *schema.Node) *planne
 		Tool: path.Join(home, ".pg_manage/bin"), State: path.Join(home, ".pg_manage", c.Name, n.Name),
 	}
 	f.Data = dataFacts(s)
+	f.Intent = restoreIntent(s)
 	f.Server.Running = s.is("running")
 	f.Server.PID, _ = strconv.Atoi(s.get("pid"))
 	if f.Server.Running {
@@ -77,6 +79,20 @@ func facts(s *sections, canRoot bool, c *schema.Cluster, n *schema.Node) *planne
 		PassfileMatches: passfileMatches(s, c, n),
 	}
 	return f
+}
+
+// restoreIntent reads what a restore in place wrote down when it began. That it cannot be
+// understood does not make it go away.
+func restoreIntent(s *sections) *planner.RestoreIntent {
+	text := s.get("intent")
+	if text == "" {
+		return nil
+	}
+	i := &planner.RestoreIntent{}
+	if err := json.Unmarshal([]byte(text), i); err != nil || i.Asked == "" {
+		return &planner.RestoreIntent{Asked: "something that cannot be read: " + oneLine(text)}
+	}
+	return i
 }
 
 func goArch(machine string) string {
@@ -100,6 +116,7 @@ func dataFacts(s *sections) planner.DataFacts {
 	d := planner.DataFacts{
 		State: planner.DataState(s.get("data")), Error: s.get("data_error"), Building: s.is("building"),
 		MountPoint:    s.is("mount") || s.is("symlink") || otherDevice(s.get("data_stat"), s.get("parent_stat")),
+		Restored:      s.get("restored"),
 		StandbySignal: s.is("standby_signal"), RecoverySignal: s.is("recovery_signal"), Sample: s.values["sample"], Aside: s.values["aside"],
 	}
 	if s.get("data_dir") == "" {

@@ -185,6 +185,7 @@ data_directory() {
 		emit pg_version "$have"
 		[ -e "$data/standby.signal" ] && emit standby_signal 1
 		[ -e "$data/recovery.signal" ] && emit recovery_signal 1
+		[ -r "$data/pg_manage.restored" ] && IFS= read -r line <"$data/pg_manage.restored" && emit restored "$line"
 		control_data
 		set -- "$data/pg_wal/archive_status/"*.ready
 		[ -e "$1" ] && emit ready "$#"
@@ -325,6 +326,10 @@ ours() {
 	main=$tool/pg_manage hook=$tool/pg_manage-hook pass=$state/passfile
 	hidden "$main" && emit hidden "$hider"
 	hidden "$state/hook.json" && emit hidden "$hider"
+	if [ -e "$state/restore-intent.json" ]; then
+		[ -r "$state/restore-intent.json" ] || emit unreadable "$state/restore-intent.json"
+		emit intent "$(cat -- "$state/restore-intent.json" 2>&1)"
+	fi
 	names='' sums=''
 	set --
 	for f in "$main" "$hook" "$pass" "$data" "$data/.." "$state/hook.json"; do

@@ -45,6 +45,8 @@ type Options struct {
 	Archiver    bool
 	Parallelism int           // nodes at a time; 0 is DefaultParallelism
 	Timeout     time.Duration // for one node, connecting included; 0 is DefaultTimeout
+	// Restore is a restore in place that is to be planned: its source is asked for its backups.
+	Restore *planner.RestoreRequest
 }
 
 func (o Options) timeout() time.Duration {
@@ -68,8 +70,11 @@ func Run(ctx context.Context, cfg *schema.Config, d Dialer, opts Options) *plann
 	for _, c := range cfg.Clusters {
 		facts := &planner.ClusterFacts{Nodes: map[string]*planner.NodeFacts{}}
 		out.Clusters[c.Name] = facts
+		var nodes sync.WaitGroup
 		for _, n := range c.Nodes {
+			nodes.Add(1)
 			all.Go(func() {
+				defer nodes.Done()
 				var f *planner.NodeFacts
 				if err := turns.Acquire(ctx, 1); err != nil {
 					f = unreachable(err)
@@ -80,6 +85,12 @@ func Run(ctx context.Context, cfg *schema.Config, d Dialer, opts Options) *plann
 				mu.Lock()
 				defer mu.Unlock()
 				facts.Nodes[n.Name] = f
+			})
+		}
+		if len(c.Backups) > 0 || c.Bootstrap != nil || opts.Restore != nil {
+			all.Go(func() {
+				nodes.Wait()
+				catalogs(ctx, d, c, facts, opts)
 			})
 		}
 	}

@@ -44,15 +44,11 @@ func (f *forms) of(file postgres.WALFile) *codec.Codec {
 func NewInstance(c *Config, open Opener, keep bool) (*Instance, error) {
 	in := &Instance{Config: c, forms: map[string]*forms{}, queues: map[string]*queue{}}
 	for _, t := range c.Targets {
-		segment, err := codec.New(codec.Settings{Compression: t.Compression, Recipients: t.Recipients}, t.AgeIdentityFile)
+		f, err := newForms(t)
 		if err != nil {
-			return nil, refuse("target %q: %w", t.Name, err)
+			return nil, err
 		}
-		history, err := codec.New(codec.Settings{Compression: "none", Recipients: t.Recipients}, t.AgeIdentityFile)
-		if err != nil {
-			return nil, refuse("target %q: %w", t.Name, err)
-		}
-		in.forms[t.Name] = &forms{segment, history}
+		in.forms[t.Name] = f
 		if in.queues[t.Name], err = c.openQueue(t); err != nil {
 			return nil, err
 		}
@@ -65,6 +61,19 @@ func NewInstance(c *Config, open Opener, keep bool) (*Instance, error) {
 		return &site{c: c, t: t, d: d, forms: in.forms[t.Name]}, nil
 	})
 	return in, nil
+}
+
+// newForms prepares the codecs of a target.
+func newForms(t repo.Target) (*forms, error) {
+	segment, err := codec.New(codec.Settings{Compression: t.Compression, Recipients: t.Recipients}, t.AgeIdentityFile)
+	if err != nil {
+		return nil, refuse("target %q: %w", t.Name, err)
+	}
+	history, err := codec.New(codec.Settings{Compression: "none", Recipients: t.Recipients}, t.AgeIdentityFile)
+	if err != nil {
+		return nil, refuse("target %q: %w", t.Name, err)
+	}
+	return &forms{segment, history}, nil
 }
 
 // Close ends the connections.

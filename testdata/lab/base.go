@@ -43,6 +43,9 @@ func CacheDir() (string, error) {
 	return filepath.Join(home, ".cache", "pg_manage-lab"), nil
 }
 
+// contents is part of a root's name in the cache: raise it with every change of what a root holds.
+const contents = 2
+
 // EnsureBase returns the root file system of a Debian suite with its PostgreSQL, and builds it when the cache does not
 // hold it yet (some minutes). Two builders of the same root wait for each other.
 func EnsureBase(ctx context.Context, suite string) (string, error) {
@@ -54,7 +57,7 @@ func EnsureBase(ctx context.Context, suite string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(cache, fmt.Sprintf("base-%s-pg%d", suite, pg))
+	dir := filepath.Join(cache, fmt.Sprintf("base-%s-pg%d-%d", suite, pg, contents))
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
@@ -91,7 +94,7 @@ func build(ctx context.Context, dir, suite string, pg int) (err error) {
 
 	args := []string{
 		"--variant=minbase",
-		fmt.Sprintf("--include=postgresql-%d,openssh-server,openssh-client,iproute2,procps,sudo,rsync,locales,ca-certificates", pg),
+		fmt.Sprintf("--include=postgresql-%d,openssh-server,openssh-client,iproute2,procps,sudo,rsync,zstd,locales,ca-certificates", pg),
 		suite, partial, mirror("/etc/apt"),
 	}
 	const scripts = "/usr/share/debootstrap/scripts"

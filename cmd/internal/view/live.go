@@ -92,11 +92,12 @@ func (v *live) draw(now time.Time, line string) {
 func (v *live) row(st *stepState, now time.Time) string {
 	node, summary := v.steps.called(st.id)
 	running, _ := tenses(summary)
-	far := v.far(st, now)
+	far := far(st, now)
 	return cut(node+running, max(20, v.style.Width-2-columns(far))) + " " + far
 }
 
-func (v *live) far(st *stepState, now time.Time) string {
+// far is how far a step has come, with a bar, its rate and the time left where these are known.
+func far(st *stepState, now time.Time) string {
 	took := now.Sub(st.begun)
 	var text string
 	switch {

@@ -46,13 +46,13 @@ func (t *Task) Emit(e event.Event) {
 			return
 		}
 		t.said = now
-		line := t.where + ": " + still(&stepState{begun: t.begun, done: e.Done, total: e.Total, message: clean(e.Message)}, now)
+		st := &stepState{begun: t.begun, done: e.Done, total: e.Total, message: clean(e.Message)}
 		if t.st.Height == 0 {
-			fmt.Fprintln(t.w, line)
+			fmt.Fprintln(t.w, t.where+": "+still(st, now))
 			return
 		}
 		t.erase()
-		fmt.Fprint(t.w, cut(line, t.st.width()-1))
+		fmt.Fprint(t.w, cut(t.where+": "+far(st, now), t.st.width()-1))
 		t.drawn = true
 	}
 }

@@ -5,11 +5,13 @@ package index
 import (
 	"bufio"
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 )
 
 // Version of the form.
@@ -44,6 +46,10 @@ type Entry struct {
 	Chunks []Chunk `json:"chunks,omitempty"`
 	// Sums are the sums of the blocks that the chunks have, in the order of the chunks.
 	Sums []byte `json:"sums,omitempty"`
+
+	// Hex says that the names (of Dir, Link, To and Path) are in hexadecimal, since JSON has no form for
+	// bytes that are no UTF-8. Writer and Reader see to it: an entry outside an index has it never.
+	Hex bool `json:"hex,omitempty"`
 }
 
 // Chunk is a run of blocks that lie one after the other in one frame.
@@ -111,7 +117,35 @@ func (x *Writer) put(v any) error {
 }
 
 // Write adds an entry.
-func (x *Writer) Write(e *Entry) error { return x.put(e) }
+func (x *Writer) Write(e *Entry) error {
+	if utf8.ValidString(e.Dir) && utf8.ValidString(e.Link) && utf8.ValidString(e.To) && utf8.ValidString(e.Path) {
+		return x.put(e)
+	}
+	h := *e
+	h.Hex = true
+	for _, s := range h.names() {
+		*s = hex.EncodeToString([]byte(*s))
+	}
+	return x.put(&h)
+}
+
+func (e *Entry) names() []*string { return []*string{&e.Dir, &e.Link, &e.To, &e.Path} }
+
+// plain turns hexadecimal names into what they stand for.
+func (e *Entry) plain() error {
+	if !e.Hex {
+		return nil
+	}
+	for _, s := range e.names() {
+		b, err := hex.DecodeString(*s)
+		if err != nil {
+			return err
+		}
+		*s = string(b)
+	}
+	e.Hex = false
+	return nil
+}
 
 // Close ends the index: one that is cut short lacks its last line.
 func (x *Writer) Close() error { return x.put(end{x.lines}) }
@@ -123,8 +157,8 @@ type Reader struct {
 	lines  int64
 }
 
-// maxLine bounds a line: the sums of a file of 32 GB.
-const maxLine = 128 << 20
+// maxLine bounds a line, in bytes: that of a file of 48 GiB has less.
+const maxLine = 256 << 20
 
 // NewReader begins to read an index, whose header it reads.
 func NewReader(r io.Reader) (*Reader, error) {
@@ -183,8 +217,10 @@ func (x *Reader) Next() (*Entry, error) {
 		if err := json.Unmarshal(line, &e); err != nil || e.Lines != x.lines-1 {
 			return nil, fmt.Errorf("the index should have %d lines and has %d", e.Lines, x.lines-1)
 		}
-		if _, err := x.r.ReadByte(); !errors.Is(err, io.EOF) {
+		if _, err := x.r.ReadByte(); err == nil {
 			return nil, errors.New("the index goes on behind its end")
+		} else if !errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("the end of the index: %w", err)
 		}
 		return nil, io.EOF
 	}
@@ -192,7 +228,7 @@ func (x *Reader) Next() (*Entry, error) {
 	if err := json.Unmarshal(line, &e); err != nil {
 		return nil, fmt.Errorf("the index, line %d: %w", x.lines, err)
 	}
-	if err := e.check(); err != nil {
+	if err := errors.Join(e.plain(), e.check()); err != nil {
 		return nil, fmt.Errorf("the index, line %d: %w", x.lines, err)
 	}
 	return &e, nil

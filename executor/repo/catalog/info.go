@@ -6,8 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
+	"pg_manage/executor/repo/storage"
 	"pg_manage/schema/postgres"
 )
 
@@ -119,6 +122,39 @@ func DecodeInfo(text []byte) (*Info, error) {
 		return nil, fmt.Errorf("backup.json has version %d: this program reads version %d", i.Version, Version)
 	case !ValidLabel(i.Label) || i.Kind != Full && i.Kind != Incremental || (i.Kind == Incremental) != (i.Parent != "") || i.SystemIdentifier == "" || i.Timeline == 0 || i.SegmentSize <= 0 || len(i.Parts) == 0:
 		return nil, fmt.Errorf("backup.json of %q is not whole", i.Label)
+	case i.Parent != "" && (!ValidLabel(i.Parent) || i.Parent == i.Label):
+		return nil, fmt.Errorf("backup.json of %q: %q is no label of a parent", i.Label, i.Parent)
+	}
+	if err := checkObjects(i.objects()); err != nil {
+		return nil, fmt.Errorf("backup.json of %q: %w", i.Label, err)
 	}
 	return &i, nil
+}
+
+// objects gives the parts, the index and the manifest.
+func (i *Info) objects() []Object { return append(slices.Clone(i.Parts), i.Index, i.Manifest) }
+
+var sumForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// checkObjects refuses names that lead elsewhere, and what no stored object has.
+func checkObjects(all []Object) error {
+	known := make(map[string]bool, len(all))
+	for _, o := range all {
+		if err := checkObjectName(o.Name); err != nil {
+			return err
+		}
+		if known[o.Name] || o.Size < 0 || !sumForm.MatchString(o.SHA256) {
+			return fmt.Errorf("the object %q is there twice, or its size (%d) or SHA-256 (%q) is none", o.Name, o.Size, o.SHA256)
+		}
+		known[o.Name] = true
+	}
+	return nil
+}
+
+// checkObjectName refuses names that no object of a backup has.
+func checkObjectName(name string) error {
+	if storage.CheckName(name) != nil || strings.Contains(name, "/") || strings.HasSuffix(name, ".json") {
+		return fmt.Errorf("%q is no name of an object of a backup", name)
+	}
+	return nil
 }

@@ -92,22 +92,29 @@ func sshIdentity(text []byte) ([]age.Identity, error) {
 	return []age.Identity{key}, nil
 }
 
-// decrypt gives the payload of an encrypted object, and the checksum in its header, if any.
-func (c *Codec) decrypt(r io.Reader) (io.Reader, *[32]byte, error) {
-	none := &NoIdentityError{c.identity.file, c.recipients}
+// noIdentity says that none of the keys here opens an object.
+func (c *Codec) noIdentity() error { return &NoIdentityError{c.identity.file, c.recipients} }
+
+// keyring gives the keys that are here.
+func (c *Codec) keyring() (*keyring, error) {
 	if c.identity.file == "" {
-		return nil, nil, none
+		return nil, c.noIdentity()
 	}
 	keys, err := c.identity.load()
+	return &keyring{keys: keys}, err
+}
+
+// decrypt gives the payload of an encrypted object, and the checksum in its header, if any.
+func (c *Codec) decrypt(r io.Reader) (io.Reader, *[32]byte, error) {
+	k, err := c.keyring()
 	if err != nil {
 		return nil, nil, err
 	}
-	k := &keyring{keys: keys}
 	payload, err := age.Decrypt(r, k)
 	var noMatch *age.NoIdentityMatchError
 	switch {
 	case errors.As(err, &noMatch):
-		return nil, nil, none
+		return nil, nil, c.noIdentity()
 	case err != nil:
 		return nil, nil, err
 	}

@@ -172,6 +172,44 @@ func (s *Store) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 	}{storage.ContextReader(ctx, f), f}, nil
 }
 
+// OpenRange reads a part of a file; see storage.Driver.
+func (s *Store) OpenRange(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
+	err := storage.CheckRange(offset, length)
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	var f *os.File
+	if err == nil {
+		f, err = s.open(name)
+	}
+	if err != nil {
+		return nil, s.fail("reading", name, err)
+	}
+	r := &part{left: length, fail: func(err error) error { return s.fail("reading", name, err) }}
+	r.Reader, r.Closer = storage.ContextReader(ctx, io.NewSectionReader(f, offset, length)), f
+	return r, nil
+}
+
+// part is length bytes of a file; an end before that is none of the part.
+type part struct {
+	io.Reader
+	io.Closer
+	left int64
+	fail func(error) error
+}
+
+func (p *part) Read(b []byte) (int, error) {
+	n, err := p.Reader.Read(b)
+	p.left -= int64(n)
+	switch {
+	case err == nil, err == io.EOF && p.left == 0:
+		return n, err
+	case err == io.EOF:
+		err = fmt.Errorf("it ends %d bytes before the end of what is read: %w", p.left, io.ErrUnexpectedEOF)
+	}
+	return n, p.fail(err)
+}
+
 func (s *Store) open(name string) (*os.File, error) {
 	if err := storage.CheckName(name); err != nil {
 		return nil, err
@@ -291,6 +329,7 @@ func (s *Store) Remove(ctx context.Context, name string) error {
 	if err := s.mounted(); err != nil {
 		return s.fail("removing", name, err)
 	}
+	s.forget(s.path(name))
 	err := os.Remove(s.path(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		err = s.absent()
@@ -302,6 +341,13 @@ func (s *Store) Remove(ctx context.Context, name string) error {
 		return s.fail("removing", name, err)
 	}
 	return nil
+}
+
+// forget lets a directory that goes be made durable again when it comes again.
+func (s *Store) forget(dir string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.durable, dir)
 }
 
 // Sync makes a file durable; see storage.Driver.

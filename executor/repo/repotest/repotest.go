@@ -38,6 +38,7 @@ func RunWith(t *testing.T, o Options, open func(t *testing.T) storage.Driver) {
 	t.Run("NeverOverwrites", s.neverOverwrites)
 	t.Run("Absent", s.absent)
 	t.Run("Names", s.names)
+	t.Run("Ranges", s.ranges)
 	t.Run("FailingSource", s.failingSource)
 	t.Run("Cancelled", s.cancelled)
 	t.Run("ListAndRemove", s.listAndRemove)
@@ -245,6 +246,22 @@ func (s suite) listAndRemove(t *testing.T) {
 	}
 	if _, err := d.Stat(ctx, "list/a"); !errors.Is(err, storage.ErrNotExist) {
 		t.Errorf("a removed file is there: %v", err)
+	}
+	if s.o.Flat {
+		return
+	}
+	// A directory goes when it is empty, and can come again.
+	if err := d.Remove(ctx, "list/c"); err == nil || errors.Is(err, storage.ErrNotExist) {
+		t.Errorf("Remove of a directory that is not empty: %v", err)
+	}
+	if err := errors.Join(d.Remove(ctx, "list/c/d"), d.Remove(ctx, "list/c")); err != nil {
+		t.Error(err)
+	}
+	if _, err := d.Stat(ctx, "list/c"); !errors.Is(err, storage.ErrNotExist) {
+		t.Errorf("a removed directory is there: %v", err)
+	}
+	if err := d.Put(ctx, "list/c/d", bytes.NewBufferString("again")); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -21,6 +21,19 @@ const (
 
 // Open reads a file; see storage.Driver.
 func (s *Store) Open(ctx context.Context, name string) (io.ReadCloser, error) {
+	return s.read(ctx, name, func(size int64) (from, to int64) { return 0, size })
+}
+
+// OpenRange reads a part of a file; see storage.Driver.
+func (s *Store) OpenRange(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
+	if err := storage.CheckRange(offset, length); err != nil {
+		return nil, s.fail(ctx, nil, "reading", name, err)
+	}
+	return s.read(ctx, name, func(int64) (from, to int64) { return offset, offset + length })
+}
+
+// read reads what part tells of a file, once its size is known.
+func (s *Store) read(ctx context.Context, name string, part func(size int64) (from, to int64)) (io.ReadCloser, error) {
 	const op = "reading"
 	if err := storage.CheckName(name); err != nil {
 		return nil, err
@@ -42,7 +55,8 @@ func (s *Store) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 	r := &reader{ctx: ctx, queue: make(chan chan block, blocksAhead), closing: make(chan struct{})}
 	r.fail = func(err error) error { return s.fail(ctx, ses, op, name, err) }
 	s.background.Go(func() {
-		r.readAhead(f, size)
+		from, to := part(size)
+		r.readAhead(f, size, from, to)
 		f.Close() //nolint:errcheck // what was read has been judged by itself
 		stop()
 		s.release(ses)
@@ -89,9 +103,9 @@ type reader struct {
 	closed  bool
 }
 
-// readAhead asks for all blocks, as many at a time as the queue holds, and waits for
-// those that are under way. It ends early when the reader is closed.
-func (r *reader) readAhead(f *sftp.File, size int64) {
+// readAhead asks for all blocks between two places, as many at a time as the queue holds,
+// and waits for those that are under way. It ends early when the reader is closed.
+func (r *reader) readAhead(f *sftp.File, size, from, to int64) {
 	defer close(r.queue)
 	busy := make(chan struct{}, blocksAhead)
 	defer func() {
@@ -99,7 +113,8 @@ func (r *reader) readAhead(f *sftp.File, size int64) {
 			busy <- struct{}{}
 		}
 	}()
-	for off := int64(0); off < size; off += blockSize {
+	end := min(size, to)
+	for off := from; off < end; off += blockSize {
 		got := make(chan block, 1)
 		select {
 		case r.queue <- got:
@@ -111,7 +126,7 @@ func (r *reader) readAhead(f *sftp.File, size int64) {
 		}
 		go func() {
 			defer func() { <-busy }()
-			b := make([]byte, min(blockSize, size-off))
+			b := make([]byte, min(blockSize, end-off))
 			n, err := f.ReadAt(b, off)
 			switch {
 			case n == len(b):
@@ -121,6 +136,15 @@ func (r *reader) readAhead(f *sftp.File, size int64) {
 			}
 			got <- block{b[:n], err}
 		}()
+	}
+	if size < to && from < to {
+		got := make(chan block, 1)
+		got <- block{err: fmt.Errorf("it has %d bytes, and %d are to be read: %w", size, to, io.ErrUnexpectedEOF)}
+		select {
+		case r.queue <- got:
+		case <-r.closing:
+		case <-r.ctx.Done():
+		}
 	}
 }
 

@@ -191,11 +191,19 @@ func (s *Store) Remove(ctx context.Context, name string) error {
 		return err
 	}
 	return s.do(ctx, "removing", name, func(c *sftp.Client) error {
+		s.forget(s.path(name))
 		if err := c.Remove(s.path(name)); err != nil {
 			return s.absent(c, name, err)
 		}
 		return s.syncDir(ctx, path.Dir(s.path(name)))
 	})
+}
+
+// forget lets a directory that goes be made durable again when it comes again.
+func (s *Store) forget(dir string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.durable, dir)
 }
 
 // Sync makes a file durable; see storage.Driver.

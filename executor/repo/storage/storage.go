@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"time"
 )
@@ -40,12 +41,16 @@ type Driver interface {
 	Put(ctx context.Context, name string, r io.Reader) error
 	// Open reads a file from its start.
 	Open(ctx context.Context, name string) (io.ReadCloser, error)
+	// OpenRange reads length bytes of a file from offset on, and then gives io.EOF. A file
+	// that ends before gives io.ErrUnexpectedEOF after what it has, which no loss of the
+	// connection does.
+	OpenRange(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error)
 	// Stat describes a file.
 	Stat(ctx context.Context, name string) (Info, error)
 	// List gives what lies directly in a directory, sorted by name, without files that
 	// are still being written. "" is the root. A directory that isn't there gives ErrNotExist.
 	List(ctx context.Context, dir string) ([]Info, error)
-	// Remove takes a file away.
+	// Remove takes a file away, durably; or an empty directory, of targets where there are such.
 	Remove(ctx context.Context, name string) error
 	// Sync makes sure that a file which is there is durable.
 	Sync(ctx context.Context, name string) error
@@ -98,6 +103,14 @@ func CheckDir(dir string) error {
 		return nil
 	}
 	return CheckName(dir)
+}
+
+// CheckRange refuses ranges that no file can have.
+func CheckRange(offset, length int64) error {
+	if offset < 0 || length < 0 || offset > math.MaxInt64-length {
+		return fmt.Errorf("%d bytes from %d on are no part of a file", length, offset)
+	}
+	return nil
 }
 
 // ContextReader makes reads fail once ctx has ended, so that copying ends between two blocks.

@@ -10,8 +10,8 @@ import (
 	"pg_manage/schema/postgres"
 )
 
-// identityName is the file that tells an archive from a directory whose share is not mounted.
-const identityName = "archive.json"
+// IdentityName is the file that tells an archive from a directory whose share is not mounted.
+const IdentityName = "archive.json"
 
 // maxSmall bounds .history and .backup files, in bytes.
 const maxSmall = 1 << 20
@@ -63,10 +63,10 @@ func (a *Archive) alive(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	_, err := a.Driver.Stat(ctx, a.path(identityName))
+	_, err := a.Driver.Stat(ctx, a.path(IdentityName))
 	if errors.Is(err, storage.ErrNotExist) {
 		// Not %w: that the archive is gone says nothing of the file that was asked for.
-		return fmt.Errorf("%s: the archive's %s is not there: it has not been initialised, or a share is not mounted", a.Driver, a.path(identityName))
+		return fmt.Errorf("%s: the archive's %s is not there: it has not been initialised, or a share is not mounted", a.Driver, a.path(IdentityName))
 	}
 	return err
 }

@@ -250,7 +250,7 @@ func TestAnOutageIsAnErrorAndNeverAHole(t *testing.T) {
 	if _, err := Check(ctx, s.a, Options{}); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	s.remove(identityName)
+	s.remove(IdentityName)
 	if r, err := Check(t.Context(), s.a, Options{Quick: true}); err == nil || errors.Is(err, storage.ErrNotExist) {
 		t.Error(r, err)
 	}

@@ -38,7 +38,7 @@ func newStore(t testing.TB, size uint64, system uint64) *store {
 	}
 	s.a = Archive{Driver: d, Target: "nas", Dir: "pg_archlog/main", SystemIdentifier: system, SegmentSize: int64(size), Split: split}
 	s.a.Open = opener(d)
-	s.write(identityName, []byte("{}"))
+	s.write(IdentityName, []byte("{}"))
 	return s
 }
 

@@ -76,8 +76,8 @@ func timelineGaps(ctx context.Context, a *Archive, tli postgres.Timeline, pendin
 	if err != nil {
 		return Summary{}, notAbsent(err)
 	}
-	if !slices.ContainsFunc(top, func(i storage.Info) bool { return i.Name == identityName }) {
-		return Summary{}, fmt.Errorf("there is no %s", identityName)
+	if !slices.ContainsFunc(top, func(i storage.Info) bool { return i.Name == IdentityName }) {
+		return Summary{}, fmt.Errorf("there is no %s", IdentityName)
 	}
 	var names []string
 	for _, i := range top {

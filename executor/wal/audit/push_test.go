@@ -229,7 +229,7 @@ func TestTimelineGapsListsOneTimeline(t *testing.T) {
 	if _, err = TimelineGaps(t.Context(), a, 1, nil); err == nil {
 		t.Fatal("an outage gave a summary")
 	}
-	s.remove(identityName)
+	s.remove(IdentityName)
 	if _, err = TimelineGaps(t.Context(), s.a, 2, nil); err == nil {
 		t.Fatal("a place without an archive gave a summary")
 	}

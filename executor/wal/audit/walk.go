@@ -54,11 +54,11 @@ func survey(ctx context.Context, a *Archive, workers int) (*index, error) {
 			x.dirs = append(x.dirs, i.Name)
 		case i.Dir:
 			x.problem(i.Name+"/", KindForeign, "no directory of WAL segments has such a name")
-		case i.Name == identityName:
+		case i.Name == IdentityName:
 			x.bytes += i.Size
 		}
 	}
-	x.take("", slices.DeleteFunc(top, func(i storage.Info) bool { return i.Dir || i.Name == identityName }))
+	x.take("", slices.DeleteFunc(top, func(i storage.Info) bool { return i.Dir || i.Name == IdentityName }))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(workers)
 	for _, dir := range x.dirs {

@@ -95,7 +95,10 @@ cluster "main" {
   backup "nightly" {
     target      = "nas"
     max_age     = "1d"
+    full_every  = "1w"
     from        = "prefer-standby"
+    workers     = 3
+    rate        = "50MB"
     prove_every = "1w"
     keep {
       full   = 7

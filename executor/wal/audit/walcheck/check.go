@@ -28,6 +28,8 @@ type Segment struct {
 	// from there on counts as damage only when valid WAL follows it.
 	Ends bool
 	Sure postgres.LSN
+	// Wanted, unless nil, is told of records.
+	Wanted *Wanted
 	// Partial says that nothing at all is to be told of what comes after Sure.
 	Partial bool
 }
@@ -37,7 +39,8 @@ type Result struct {
 	Info  postgres.SegmentInfo
 	Head  Head
 	Tail  Tail
-	Ended bool // the WAL ends within the segment: it is not complete
+	Ended bool         // the WAL ends within the segment: it is not complete
+	Last  postgres.LSN // start of the last record that is whole in it; 0 when none is
 }
 
 // DamageError is content that cannot be what the name promises. Any other error of
@@ -220,7 +223,7 @@ func (c *checker) records(b []byte, addr postgres.LSN, at int) error {
 			if total < headerSize {
 				return c.failed(here, fmt.Errorf("there is no record at %s, where one must start", here))
 			}
-			c.rec = &record{start: here, total: total}
+			c.rec = &record{start: here, total: total, wanted: c.s.Wanted}
 			continue
 		default:
 			n := min(len(b)-at, int(c.rec.total-c.rec.have))
@@ -232,6 +235,8 @@ func (c *checker) records(b []byte, addr postgres.LSN, at int) error {
 			if err := c.rec.verify(); err != nil {
 				return c.failed(c.rec.start, err)
 			}
+			c.rec.tell()
+			c.res.Last = c.rec.start
 			c.switched = c.rec.isSwitch()
 			c.rec = nil
 		}
@@ -250,7 +255,11 @@ func (c *checker) records(b []byte, addr postgres.LSN, at int) error {
 func (c *checker) feedHead(b []byte) {
 	h := &c.res.Head
 	c.headLeft -= uint32(len(b))
-	if room := headerSize - len(h.first); room > 0 {
+	keep := headerSize
+	if c.s.Wanted != nil {
+		keep += maxBody
+	}
+	if room := keep - len(h.first); room > 0 {
 		n := min(room, len(b))
 		h.first = append(h.first, b[:n]...)
 		b = b[n:]

@@ -15,6 +15,25 @@ const (
 	crcOffset  = 20
 )
 
+// maxBody is how much of a record is kept, in bytes.
+const maxBody = 1 << 20
+
+// Record is a whole record whose checksum is right.
+type Record struct {
+	Start    postgres.LSN
+	XID      uint32
+	Resource byte   // number of the resource manager (rmgrlist.h)
+	Info     byte   // its upper half is the resource manager's
+	Body     []byte // what follows the header, up to 1 MiB of it
+}
+
+// Wanted says which records are to be told.
+type Wanted struct {
+	Keep func(resource, info byte) bool
+	// Record is called in order. A record that goes on in the next segment is told by Join.
+	Record func(Record)
+}
+
 // record is a WAL record of which have bytes have been seen. Its checksum covers what
 // follows the header, and then the header up to the checksum.
 type record struct {
@@ -23,6 +42,8 @@ type record struct {
 	have   uint32
 	header [headerSize]byte
 	data   uint32 // checksum of what follows the header, as far as seen
+	wanted *Wanted
+	body   []byte
 }
 
 func (r *record) feed(b []byte) {
@@ -30,6 +51,12 @@ func (r *record) feed(b []byte) {
 		n := copy(r.header[r.have:], b)
 		r.have += uint32(n)
 		b = b[n:]
+		if r.have == headerSize && r.wanted != nil && !r.wanted.Keep(r.header[17], r.header[16]) {
+			r.wanted = nil
+		}
+	}
+	if r.wanted != nil {
+		r.body = append(r.body, b[:min(len(b), maxBody-len(r.body))]...)
 	}
 	r.data = crc32.Update(r.data, castagnoli, b)
 	r.have += uint32(len(b))
@@ -42,6 +69,13 @@ func (r *record) feedSummed(crc uint32, n int64) {
 }
 
 func (r *record) whole() bool { return r.have >= r.total }
+
+// tell hands a record that is whole and right to who wants it.
+func (r *record) tell() {
+	if r.wanted != nil {
+		r.wanted.Record(Record{r.start, binary.LittleEndian.Uint32(r.header[4:]), r.header[17], r.header[16], r.body})
+	}
+}
 
 func (r *record) verify() error {
 	want := binary.LittleEndian.Uint32(r.header[crcOffset:])
@@ -102,8 +136,12 @@ func Join(before Tail, after Head, lsn postgres.LSN) (Tail, error) {
 	}
 	r.feed(after.first)
 	r.feedSummed(after.crc, after.n)
-	if r.whole() {
-		return Tail{}, r.verify()
+	if !r.whole() {
+		return Tail{open: &r}, nil
 	}
-	return Tail{open: &r}, nil
+	if err := r.verify(); err != nil {
+		return Tail{}, err
+	}
+	r.tell()
+	return Tail{}, nil
 }

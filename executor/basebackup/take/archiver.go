@@ -1,0 +1,56 @@
+package take
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// archiverState is what pg_stat_archiver says.
+type archiverState struct {
+	archived   string // last file that was archived, and how many
+	failing    string // last file that was not, when nothing was archived since
+	failed     string // when
+	running    bool
+	unknown    error
+	ofAStandby bool // which does not archive what it receives
+}
+
+// archiverOf asks the server, which by now may be gone without harm.
+func (o *Options) archiverOf(ctx context.Context, x *session, was recovery) archiverState {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	r, err := x.row(ctx, `SELECT archived_count || ' ' || coalesce(last_archived_wal, ''),
+ CASE WHEN last_failed_time > coalesce(last_archived_time, '-infinity') THEN last_failed_wal END,
+ to_char(last_failed_time, 'YYYY-MM-DD HH24:MI:SS TZ'), current_setting('archive_mode'),
+ EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'archiver') FROM pg_stat_archiver`)
+	if err != nil {
+		return archiverState{unknown: err}
+	}
+	return archiverState{
+		archived: r[0], failing: r[1], failed: r[2], ofAStandby: was.standby && r[3] != "always",
+		running: r[4] == "t" || x.version.Major() < 14, // which do not list it
+	}
+}
+
+// waitReason says why a file may not be there yet.
+func waitReason(err error, a archiverState) string {
+	var why []string
+	if err != nil {
+		why = append(why, "the archive cannot be asked: "+err.Error())
+	}
+	switch {
+	case a.ofAStandby:
+		why = append(why, "the primary archives it, once its segment is full")
+	case a.unknown != nil:
+		why = append(why, "the server cannot be asked about its archiver: "+a.unknown.Error())
+	case a.failing != "":
+		why = append(why, fmt.Sprintf("archive_command fails, last for %s at %s (the server's log has its message)", a.failing, a.failed))
+	case !a.running:
+		why = append(why, "the server's archiver is not running")
+	case err == nil:
+		why = append(why, "the archiver is behind; it has archived "+strings.TrimSpace(a.archived)+" files")
+	}
+	return strings.Join(why, "; ")
+}

@@ -1,0 +1,113 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"time"
+
+	"pg_manage/executor/event"
+	"pg_manage/executor/remote"
+	"pg_manage/planner"
+)
+
+// Restore is what making a data directory from a backup takes.
+type Restore struct {
+	SystemIdentifier string // that the copy must have; "" is any
+	MoveAside        bool
+	Settings         planner.SettingsDetail
+	Mark             string    // content of planner.RestoredFile
+	Now              time.Time // names what is moved aside
+	// Copy gives the program that puts the backup's files into a directory, and Recover the
+	// one that writes into it where its recovery ends.
+	Copy, Recover func(dir string) (args []string, err error)
+	Sink          event.Sink // of the programs' events
+	Notice        func(message string)
+}
+
+// Restore makes a data directory that recovers, as far as it is told, when it is started.
+// All is made beside its place first, so that a failure leaves the data directory as it was.
+func (i *Instance) Restore(ctx context.Context, r Restore) error {
+	if err := i.refuseRunning(ctx); err != nil {
+		return err
+	}
+	if err := i.refuseForeignConfig(ctx); err != nil {
+		return err
+	}
+	empty, inPlace, aside, err := i.place(ctx, r.MoveAside, r.Now)
+	if err != nil {
+		return err
+	}
+	target := i.building(inPlace)
+	if err := i.makeParent(ctx); err != nil {
+		return err
+	}
+	err = i.locked(ctx, func(ctx context.Context) error {
+		if err := i.removeLeftover(ctx, inPlace); err != nil {
+			return err
+		}
+		return i.copy(ctx, target, r.Copy, r.Sink)
+	})
+	if err == nil {
+		err = i.verifyCopy(ctx, r.SystemIdentifier, target)
+	}
+	if err == nil {
+		err = i.restoredFiles(ctx, r, target)
+	}
+	if err != nil {
+		return i.failedCopy(ctx, target, inPlace, err)
+	}
+	if err := i.swap(ctx, empty, inPlace, aside); err != nil {
+		return err
+	}
+	if aside != "" {
+		r.Notice("the old data directory is kept at " + aside)
+	}
+	return nil
+}
+
+// restoredFiles gives a restored directory the configuration of its node and what steers
+// its recovery.
+func (i *Instance) restoredFiles(ctx context.Context, r Restore, dir string) error {
+	if err := i.copiedFiles(ctx, r.Settings, r.Notice, dir); err != nil {
+		return err
+	}
+	if err := i.copy(ctx, dir, r.Recover, r.Sink); err != nil {
+		return fmt.Errorf("write the settings of the recovery: %w", err)
+	}
+	return remote.WriteFile(ctx, i.Host, path.Join(dir, planner.RestoredFile), []byte(r.Mark+"\n"), remote.FileOptions{Mode: 0o600, As: i.Owner})
+}
+
+// copy runs a program of ours on a directory that is being made.
+func (i *Instance) copy(ctx context.Context, dir string, program func(string) ([]string, error), sink event.Sink) error {
+	args, err := program(dir)
+	if err != nil {
+		return err
+	}
+	cmd := i.guarded(args...)
+	var stderr io.Writer
+	if sink != nil {
+		stderr = &event.LineReader{Sink: sink}
+	}
+	cmd.Stderr = stderr
+	_, err = i.Host.Run(ctx, cmd)
+	var failed *remote.CommandError
+	if errors.As(err, &failed) {
+		failed.Stderr = withoutEvents(failed.Stderr)
+	}
+	return err
+}
+
+// withoutEvents keeps of what a program of ours said what is for a person.
+func withoutEvents(s string) string {
+	var kept []string
+	for line := range strings.Lines(s) {
+		if _, ok := event.Parse(line); !ok {
+			kept = append(kept, line)
+		}
+	}
+	return strings.TrimSpace(strings.Join(kept, ""))
+}

@@ -1,0 +1,153 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"pg_manage/executor/repo/catalog"
+	"pg_manage/executor/repo/storage"
+	"pg_manage/executor/wal"
+	"pg_manage/executor/wal/expire"
+)
+
+// expireBackups removes exactly the backups that it is told, and then WAL that none needs.
+// An error comes with a result of what went before it, when anything did.
+func expireBackups(ctx context.Context, w Work, req *ExpireRequest) (*ExpireResult, error) {
+	a, err := enter(req.Place.Cluster, "", "", req.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.catalog(ctx, req.Place)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	entries, err := c.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := expendable(entries, req.Labels); err != nil {
+		return nil, err
+	}
+	res := &ExpireResult{Version: Version, Removed: []string{}}
+	for _, label := range req.Labels {
+		if !req.DryRun {
+			err := c.Remove(ctx, label)
+			if errors.Is(err, storage.ErrNotExist) { // an earlier run was cut off behind it
+				continue
+			}
+			if err != nil {
+				return res, &FoundError{err.Error()}
+			}
+		}
+		res.Removed = append(res.Removed, label)
+	}
+	if !req.DryRun {
+		if err := c.Sweep(ctx, catalog.SweepAge); err != nil {
+			return res, &FoundError{err.Error()}
+		}
+	}
+	if req.WAL {
+		if err := a.expireWAL(ctx, w, c, req, res); err != nil {
+			return res, &FoundError{err.Error()}
+		}
+	}
+	return res, nil
+}
+
+// expendable refuses to remove the newest whole backup of a cluster's life, and what is
+// pinned, before anything is removed. What others rest on Remove refuses itself.
+func expendable(entries []catalog.Entry, labels []string) error {
+	newest := map[string]catalog.Entry{}
+	for _, e := range entries {
+		f := e.Fact()
+		if e.Broken == "" {
+			newest[fmt.Sprint(e.SystemIdentifier, " ", f.Major())] = e // they are sorted by time
+		}
+		if e.Pinned && slices.Contains(labels, e.Label) {
+			return fmt.Errorf("%s stays: it is pinned; nothing was removed", e.Label)
+		}
+	}
+	for _, e := range newest {
+		if slices.Contains(labels, e.Label) {
+			return fmt.Errorf("%s stays: it is the newest whole backup of the cluster with system identifier %s; nothing was removed", e.Label, e.SystemIdentifier)
+		}
+	}
+	return nil
+}
+
+// expireWAL removes WAL from the archive at the request's target.
+func (a *access) expireWAL(ctx context.Context, w Work, own *place, req *ExpireRequest, res *ExpireResult) error {
+	var kept []catalog.Entry
+	var begun []string
+	add := func(c *place) error {
+		entries, err := c.List(ctx)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if c != own || !req.DryRun || !slices.Contains(req.Labels, e.Label) {
+				kept = append(kept, e)
+			}
+		}
+		more, err := c.Begun(ctx)
+		begun = append(begun, more...)
+		return err
+	}
+	if len(req.All) == 0 {
+		return misuse("all is empty: WAL goes only when it is known where all backups are")
+	}
+	if err := add(own); err != nil {
+		return err
+	}
+	for _, p := range req.All {
+		if p.Target.Name == req.Place.Target.Name && p.Dir() == req.Place.Dir() {
+			continue
+		}
+		c, err := a.catalog(ctx, p)
+		if err == nil {
+			err = add(c)
+			c.close()
+		}
+		if err != nil {
+			return fmt.Errorf("which WAL the backups at target %s need is not known, so none was removed: %w", p.Target.Name, err)
+		}
+	}
+	system, err := systemOf(kept)
+	if err != nil || system == 0 {
+		res.WALStays = "there is no whole backup of this cluster"
+		return err
+	}
+	archive, done, err := wal.OpenArchive(ctx, req.Place.Target, req.Place.Cluster, system, a.open)
+	if err != nil {
+		return err
+	}
+	defer done()
+	p := progress{w: w}
+	r, err := expire.Expire(ctx, archive, expire.Options{
+		Kept: kept, Begun: begun, DryRun: req.DryRun,
+		Progress: func(int, int64) { p.at(0, 0) },
+	})
+	if r != nil {
+		res.Segments, res.Bytes, res.Last, res.WALStays = r.Files, r.Bytes, r.Last, r.Reason
+	}
+	return err
+}
+
+// systemOf is the system identifier of the newest whole backup, whose archive it must be; 0
+// when there is none.
+func systemOf(kept []catalog.Entry) (uint64, error) {
+	var newest *catalog.Entry
+	for i := range kept {
+		if e := &kept[i]; e.Broken == "" && (newest == nil || e.StartTime.After(newest.StartTime)) {
+			newest = e
+		}
+	}
+	if newest == nil {
+		return 0, nil
+	}
+	return strconv.ParseUint(newest.SystemIdentifier, 10, 64)
+}

@@ -1,0 +1,148 @@
+package planner
+
+import (
+	"errors"
+	"fmt"
+
+	"pg_manage/schema"
+	"pg_manage/schema/postgres"
+)
+
+// errNotLookedUp is a choice that needs to know what the archive has.
+var errNotLookedUp = errors.New("it was not looked up what the archive has")
+
+// chooseFrom finds the backup that a restore begins with, and where its recovery will end as
+// far as that is known. What the archives have decides, where it was looked up; else
+// the catalogue alone, and PostgreSQL itself refuses to end before its target.
+func (b *builder) chooseFrom(cat *CatalogFact, w *schema.Restore, made *RecoveryChoice) (*BackupFact, *RecoveryChoice, error) {
+	if made == nil {
+		var err error
+		if made, err = ChooseRestore(cat, w); errors.Is(err, errNotLookedUp) && b.inPlace == nil {
+			made, err = chooseByCatalog(cat, w)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	x, err := usable(cat, w, made, b.c.Version)
+	return x, made, err
+}
+
+// usable checks a choice against the catalogue.
+func usable(cat *CatalogFact, w *schema.Restore, made *RecoveryChoice, major int) (*BackupFact, error) {
+	x := cat.Backup(made.Backup)
+	switch {
+	case x == nil:
+		return nil, fmt.Errorf("there is no backup %s at %s any more", made.Backup, w.Target.Name)
+	case x.Broken != "":
+		return nil, fmt.Errorf("the backup %s cannot be restored (%s)", x.Label, x.Broken)
+	case x.Major() != 0 && x.Major() != major:
+		return nil, fmt.Errorf("the backup %s is of PostgreSQL %d, the file declares %d", x.Label, x.Major(), major)
+	case x.Encrypted && w.Target.AgeIdentityFile == "":
+		return nil, fmt.Errorf("the backup %s is encrypted, and target %s declares no age_identity_file to read it with", x.Label, w.Target.Name)
+	}
+	return x, nil
+}
+
+// SettleRestore completes a restore that was planned before the catalogue was known.
+func SettleRestore(cat *CatalogFact, d *RestoreDetail, major int) (*BackupFact, error) {
+	choice, err := ChooseRestore(cat, &d.Want)
+	if errors.Is(err, errNotLookedUp) {
+		choice, err = chooseByCatalog(cat, &d.Want)
+	}
+	if err != nil {
+		return nil, err
+	}
+	x, err := usable(cat, &d.Want, choice, major)
+	if err != nil {
+		return nil, err
+	}
+	d.Source.Label, d.SystemIdentifier, d.Want.Timeline = x.Label, x.SystemIdentifier, first(choice.Setting, d.Want.Timeline)
+	return x, nil
+}
+
+// ChooseRestore is ChooseBackup for what a restore block asks, on what a catalogue says of
+// the archives: the first of them that leads there.
+func ChooseRestore(cat *CatalogFact, w *schema.Restore) (*RecoveryChoice, error) {
+	if len(cat.Archives) == 0 {
+		return nil, errNotLookedUp
+	}
+	q := RecoveryQuery{Backups: cat.Backups, Backup: w.Backup, Timeline: w.Timeline}
+	var err error
+	if q.Point, err = PointOf(w.RecoveryTarget); err != nil {
+		return nil, err
+	}
+	q.Point.Found = cat.Found
+	for _, a := range cat.Archives {
+		q.Archive = a
+		choice, no := ChooseBackup(q)
+		if no == nil {
+			return choice, nil
+		}
+		if err == nil {
+			err = no
+		}
+	}
+	return nil, err
+}
+
+// PointOf reads a recovery target.
+func PointOf(t schema.RecoveryTarget) (RecoveryPoint, error) {
+	p := RecoveryPoint{XID: t.XID, Name: t.Name, Immediate: t.Immediate, Exclusive: !t.Inclusive}
+	var err error
+	if t.Time != "" {
+		if p.Time, err = schema.ParseTime(t.Time); err != nil {
+			return p, err
+		}
+	}
+	if t.LSN != "" {
+		if p.LSN, err = postgres.ParseLSN(t.LSN); err != nil {
+			return p, err
+		}
+	}
+	return p, nil
+}
+
+// chooseByCatalog takes the newest whole backup that ended before the point.
+func chooseByCatalog(cat *CatalogFact, w *schema.Restore) (*RecoveryChoice, error) {
+	if w.Backup != "" {
+		return &RecoveryChoice{Backup: w.Backup}, nil
+	}
+	p, err := PointOf(w.RecoveryTarget)
+	if err != nil {
+		return nil, err
+	}
+	if p.XID != "" || p.Name != "" {
+		return nil, errors.New("where the point is in the archive is not known: say which backup to begin with, with backup = \"LABEL\"")
+	}
+	var best *BackupFact
+	for i := range cat.Backups {
+		x := &cat.Backups[i]
+		if x.Broken != "" || !p.Time.IsZero() && x.StopTime.After(p.Time) || p.LSN != 0 && x.StopLSN > p.LSN {
+			continue
+		}
+		if best == nil || best.Damaged > 0 && x.Damaged == 0 || x.StopTime.After(best.StopTime) && (best.Damaged > 0) == (x.Damaged > 0) {
+			best = x
+		}
+	}
+	switch {
+	case best != nil:
+		return &RecoveryChoice{Backup: best.Label}, nil
+	case len(cat.Backups) == 0:
+		return nil, errors.New("there is no backup")
+	}
+	return nil, errors.New("no whole backup ended before that")
+}
+
+// lacksWAL says that no archive has all WAL since a backup; "" also where that was not looked up.
+func (c *CatalogFact) lacksWAL(x *BackupFact) string {
+	why := ""
+	for _, a := range c.Archives {
+		_, err := ChooseBackup(RecoveryQuery{Backups: c.Backups, Backup: x.Label, Timeline: fmt.Sprint(x.Timeline), Archive: a})
+		if err == nil {
+			return ""
+		}
+		why = err.Error()
+	}
+	return why
+}
