@@ -111,7 +111,7 @@ func (w *work) switchWAL(ctx context.Context, primary string) error {
 // expire removes the backups that the plan names, and no other.
 func (w *work) expire(ctx context.Context, d planner.ExpireDetail) error {
 	f := w.node(ctx, w.step.Cluster, w.step.Node)
-	req := node.ExpireRequest{Version: node.Version, Place: place(d.Place), WAL: d.WAL, StateDir: w.in.State}
+	req := node.ExpireRequest{Version: node.Version, Place: place(d.Place), WAL: d.WAL, All: w.backupPlaces(d.Place), StateDir: w.in.State}
 	for _, label := range d.Labels { // an earlier run may have removed some
 		gone := planner.Condition{Node: w.step.Node, Fact: planner.FactListed, Arg: d.Place.Name() + " " + label, Want: "absent"}
 		if gone.Check(f) != nil {
@@ -127,6 +127,25 @@ func (w *work) expire(ctx context.Context, d planner.ExpireDetail) error {
 		w.notice(w.step, "removed %d WAL segments from the archive at %s", res.Segments, d.Place.Target.Name)
 	}
 	return err
+}
+
+// backupPlaces are all places of the cluster's backups: those at the others need WAL too.
+func (w *work) backupPlaces(own planner.BackupPlace) []node.Place {
+	out := []node.Place{place(own)}
+	if w.env.Config == nil {
+		return out
+	}
+	for _, c := range w.env.Config.Clusters {
+		if c.Name != w.step.Cluster {
+			continue
+		}
+		for _, r := range c.Backups {
+			if p := node.PlaceOf(c.Name, r.Target); !slices.ContainsFunc(out, func(o node.Place) bool { return o.Target.Name == p.Target.Name }) {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
 }
 
 // prove restores a backup for trial.

@@ -59,8 +59,8 @@ func (b *builder) backups() {
 			continue
 		}
 		taken := b.takeBackup(x, cat, later)
-		b.expire(x, cat, taken)
-		b.prove(x, cat, later, taken)
+		gone := b.expire(x, cat, taken)
+		b.prove(x, cat, later, taken, gone)
 	}
 }
 
@@ -131,8 +131,11 @@ func (b *builder) takeBackup(x backupRules, cat *CatalogFact, later string) stri
 
 func (b *builder) addBackup(n *schema.Node, t *schema.Target, cat *CatalogFact, want *due) string {
 	kind := "an incremental"
-	if want.full {
+	switch {
+	case want.full:
 		kind = "a full"
+	case cat == nil: // without one before it is a full one
+		kind = "a"
 	}
 	d := BackupDetail{
 		Place: NewBackupPlace(t, b.c.Name), Full: want.full, Workers: want.rule.Workers, Rate: want.rule.Rate,

@@ -7,10 +7,12 @@ import (
 	"pg_manage/schema/postgres"
 )
 
-// expire lets go of what no rule keeps. A backup that this plan takes counts already.
-func (b *builder) expire(x backupRules, cat *CatalogFact, taken string) {
+// expire lets go of what no rule keeps, and gives the labels. A backup that this plan takes
+// counts already. After a restore in place everything stays until the next plan: a person may
+// want to look first whether it was the right point.
+func (b *builder) expire(x backupRules, cat *CatalogFact, taken string) []string {
 	if cat == nil || b.renewed {
-		return
+		return nil
 	}
 	in := RetentionInput{Backups: slices.Clone(cat.Backups), Now: b.opts.Now}
 	for _, r := range x.rules {
@@ -28,7 +30,7 @@ func (b *builder) expire(x backupRules, cat *CatalogFact, taken string) {
 	gone := Retain(in).Expired
 	gone = slices.DeleteFunc(gone, func(label string) bool { return cat.Backup(label) == nil })
 	if len(gone) == 0 {
-		return
+		return nil
 	}
 	n := b.primary
 	d := ExpireDetail{Place: NewBackupPlace(x.target, b.c.Name), Labels: gone}
@@ -54,6 +56,7 @@ func (b *builder) expire(x backupRules, cat *CatalogFact, taken string) {
 		s.Post = append(s.Post, Condition{Node: n.Name, Fact: FactListed, Arg: catalogName(b.c.Name, x.target.Name) + " " + label, Want: "absent"})
 	}
 	b.add(n, d, s, x.target.Name)
+	return gone
 }
 
 // toBeTaken is a backup as the catalogue will have it when its step is done.

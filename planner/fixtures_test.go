@@ -91,6 +91,16 @@ func clone(c *schema.Cluster) *schema.Cluster {
 		a.Target = &t
 		d.Archives = append(d.Archives, &a)
 	}
+	d.Backups = nil
+	for _, backup := range c.Backups {
+		k := *backup
+		for _, a := range d.Archives { // targets that are one stay one
+			if a.Target.Name == k.Target.Name {
+				k.Target = a.Target
+			}
+		}
+		d.Backups = append(d.Backups, &k)
+	}
 	return &d
 }
 
@@ -141,7 +151,9 @@ func built(t testing.TB, c *schema.Cluster) *world {
 }
 
 func (w *world) plan(c *schema.Cluster) *Plan {
-	return New(config(c), w.observe(c), testOptions())
+	opts := testOptions()
+	opts.Now, opts.Restore = w.clock, w.restore
+	return New(config(c), w.observe(c), opts)
 }
 
 // steps gives the IDs without the cluster's name; a blocked step has a "!" behind it.

@@ -21,6 +21,7 @@ func drawCluster(t *rapid.T) *schema.Cluster {
 	}
 	c := cluster(rapid.Permutation(nodes).Draw(t, "order")...)
 	drawArchives(t, c)
+	drawRules(t, c)
 	drawParameters(t, c)
 	return c
 }
@@ -131,8 +132,19 @@ func events() map[string]event {
 		"foreign directory": func(_ *world, _ *schema.Cluster, _ *schema.Node, m *machine) {
 			m.inst, m.foreign = nil, true
 		},
-		"unreadable": withData(func(_ *world, m *machine, i *instance) { m.unreadable = !i.running }),
-		"stopped":    withData(func(_ *world, _ *machine, i *instance) { i.stop() }),
+		"unreadable":   withData(func(_ *world, m *machine, i *instance) { m.unreadable = !i.running }),
+		"a day passes": func(w *world, _ *schema.Cluster, _ *schema.Node, _ *machine) { w.clock = w.clock.Add(25 * time.Hour) },
+		"a week passes": func(w *world, _ *schema.Cluster, _ *schema.Node, _ *machine) {
+			w.clock = w.clock.Add(8 * 24 * time.Hour)
+		},
+		"backup breaks": func(w *world, c *schema.Cluster, _ *schema.Node, _ *machine) {
+			for _, at := range sortedKeys(w.backups) {
+				if list := w.backups[at]; len(list) > 0 {
+					list[len(list)-1].Broken = "part-0000.tar.zst is missing"
+				}
+			}
+		},
+		"stopped": withData(func(_ *world, _ *machine, i *instance) { i.stop() }),
 		"mute": withData(func(_ *world, _ *machine, i *instance) {
 			if i.running {
 				i.mute = "too many clients"
@@ -205,7 +217,7 @@ func (i *instance) promote() {
 // drawChange is what a person may change in the file.
 func drawChange(t *rapid.T, c *schema.Cluster) *schema.Cluster {
 	c = clone(c)
-	for _, what := range rapid.SliceOfN(rapid.SampledFrom([]string{"parameters", "node", "gone", "upstream", "swap", "user", "password", "archives", "target", "required", "keys", "rename node", "rename cluster", "data_dir"}), 0, 2).Draw(t, "changes") {
+	for _, what := range rapid.SliceOfN(rapid.SampledFrom([]string{"parameters", "node", "gone", "upstream", "swap", "user", "password", "archives", "target", "required", "keys", "rename node", "rename cluster", "data_dir", "rules", "seed"}), 0, 2).Draw(t, "changes") {
 		n := rapid.SampledFrom(c.Nodes).Draw(t, "changed node")
 		switch what {
 		case "parameters":
@@ -259,6 +271,12 @@ func drawChange(t *rapid.T, c *schema.Cluster) *schema.Cluster {
 			n.Name = "db" + n.Name
 		case "rename cluster":
 			c.Name = "primary"
+		case "rules":
+			drawRules(t, c)
+		case "seed":
+			if n.Role == schema.RoleStandby && len(c.Backups) > 0 {
+				n.SeedFrom = []string{"backup", "primary"}
+			}
 		case "data_dir":
 			n.DataDir = "/srv/pg"
 		}

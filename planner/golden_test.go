@@ -3,6 +3,7 @@ package planner
 import (
 	"bytes"
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -172,6 +173,7 @@ func adopted(t testing.TB) (*schema.Cluster, *world) {
 
 func TestGoldenPlans(t *testing.T) {
 	all := scenarios()
+	maps.Copy(all, backupScenarios())
 	for _, name := range sortedKeys(all) {
 		t.Run(name, func(t *testing.T) {
 			c, w := all[name](t)
@@ -201,6 +203,7 @@ func TestGoldenPlans(t *testing.T) {
 				t.Errorf("decoded and encoded again it is another: %v\n%s", err, again)
 			}
 			w.apply(t, c, p, len(p.Steps))
+			w.restore = nil
 			if after := w.plan(c); !p.HasErrors() && !after.Empty() {
 				t.Errorf("not empty afterwards: %v %+v", steps(after), after.Findings)
 			}

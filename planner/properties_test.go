@@ -34,6 +34,10 @@ func (w *world) twin() *world {
 	for k, id := range w.archives {
 		v.archives[k] = id
 	}
+	v.backups = map[string][]stored{}
+	for k, list := range w.backups {
+		v.backups[k] = slices.Clone(list)
+	}
 	return &v
 }
 
@@ -199,6 +203,7 @@ func TestPropertySelection(t *testing.T) {
 		} else {
 			opts.Selection.Target = names
 		}
+		opts.Now = w.clock
 		p := New(config(c), w.observe(c), opts)
 		for _, s := range p.Steps {
 			for _, id := range s.Needs {

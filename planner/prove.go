@@ -9,8 +9,8 @@ import (
 	"pg_manage/schema"
 )
 
-// prove restores the newest backup of a target for trial when no backup there was proven lately.
-func (b *builder) prove(x backupRules, cat *CatalogFact, later, taken string) {
+// prove restores the newest backup of a target for trial when none that stays was proven lately.
+func (b *builder) prove(x backupRules, cat *CatalogFact, later, taken string, gone []string) {
 	var rule *schema.Backup
 	for _, r := range x.rules {
 		if r.ProveEvery > 0 && (rule == nil || r.ProveEvery < rule.ProveEvery) {
@@ -26,19 +26,23 @@ func (b *builder) prove(x backupRules, cat *CatalogFact, later, taken string) {
 		var proven *BackupFact
 		for i := range cat.Backups {
 			if p := &cat.Backups[i]; p.SystemIdentifier == id && p.Proven.After(last) {
-				last, proven = p.Proven, p
+				if last = p.Proven; !slices.Contains(gone, p.Label) {
+					proven = p
+				}
 			}
 		}
 		newest := cat.newest(id, nil)
 		switch {
 		case newest == nil && taken == "":
 			return // nothing to prove
+		case proven == nil && !last.IsZero():
+			reason = "those that were restored for trial are removed"
 		case proven == nil:
 			reason = "no backup there was ever restored for trial"
-		case b.opts.Now.Sub(last) <= rule.ProveEvery:
+		case b.opts.Now.Sub(proven.Proven) <= rule.ProveEvery:
 			return
 		default:
-			reason = fmt.Sprintf("%s was proven %s ago, prove_every is %s", proven.Label, age(b.opts.Now.Sub(last)), age(rule.ProveEvery))
+			reason = fmt.Sprintf("%s was proven %s ago, prove_every is %s", proven.Label, age(b.opts.Now.Sub(proven.Proven)), age(rule.ProveEvery))
 		}
 		if taken == "" {
 			what = "base backup " + newest.Label

@@ -124,6 +124,19 @@ func RestoreCommand(tool, config, options string) string {
 	return hook + " restore" + options + " %f %p; s=$?; [ $s -ne 2 ] || [ -e standby.signal ] || s=200; exit $s"
 }
 
+// restoreChanges tells a person what a restore comes to.
+func restoreChanges(x *BackupFact, choice *RecoveryChoice) []Change {
+	backup := fmt.Sprintf("%s of timeline %d, ended at %s (%s)", x.Kind, x.Timeline, x.StopTime.UTC().Format("2006-01-02 15:04:05 MST"), x.StopLSN)
+	out := []Change{{Name: "backup", After: backup}}
+	if choice.EndLSN != 0 {
+		out = append(out, Change{Name: "recovery ends at", After: choice.EndLSN.String()})
+	}
+	if choice.Timeline != 0 {
+		out = append(out, Change{Name: "timeline", Before: fmt.Sprint(choice.Timeline), After: "a new one that branches off it"})
+	}
+	return out
+}
+
 // choiceMade is the choice that came with the request for a restore in place.
 func (b *builder) choiceMade() *RecoveryChoice {
 	if b.inPlace == nil {
@@ -144,6 +157,7 @@ func (b *builder) restoreInstance(n *schema.Node, blocked string, pre []Conditio
 		Source: BackupSource{Place: NewBackupPlace(w.Target, w.Cluster), Label: w.Backup}, Want: *w, Archives: b.sourceArchives(w),
 		Mark: restoreMark(*w), InPlace: f.Data.MountPoint, Settings: b.settingsDetail(n),
 	}
+	var s Step
 	what := "a base backup of " + w.Cluster + " from " + w.Target.Name + " (" + later + ")"
 	if cat != nil {
 		x, choice, err := b.chooseFrom(cat, w, b.choiceMade())
@@ -153,10 +167,11 @@ func (b *builder) restoreInstance(n *schema.Node, blocked string, pre []Conditio
 		}
 		d.Source.Label, d.SystemIdentifier, d.Want.Timeline = x.Label, x.SystemIdentifier, first(choice.Setting, w.Timeline)
 		d.Tablespaces = b.besideOld(n, x)
+		s.Changes = restoreChanges(x, choice)
 		what = "base backup " + x.Label + " of " + w.Cluster + " from " + w.Target.Name
 	}
-	s := Step{
-		Action: ActionCreate, Summary: "restore " + what, Blocked: blocked,
+	s = Step{
+		Action: ActionCreate, Summary: "restore " + what, Blocked: blocked, Changes: s.Changes,
 		Reason: fmt.Sprintf("%s is declared primary, its data directory is %s, and bootstrap says restore", n.Name, f.Data.State),
 		Pre:    pre, Commands: []string{"pg_manage node restore"},
 		Post: []Condition{

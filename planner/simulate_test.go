@@ -26,7 +26,16 @@ var _ fatalist = testing.TB(nil)
 func (w *world) check(c *schema.Cluster, conditions []Condition) error {
 	facts := w.observe(c).Clusters[c.Name]
 	for _, cond := range conditions {
-		if err := cond.Check(facts.Nodes[cond.Node]); err != nil {
+		f := facts.Nodes[cond.Node]
+		if slices.Contains([]Fact{FactBackup, FactListed, FactProven}, cond.Fact) && f.Unreachable == "" { // which a step asks of its own node
+			g := *f
+			g.Catalogs = nil
+			for _, p := range CatalogPlaces(c, facts, w.restore) {
+				g.Catalogs = append(g.Catalogs, w.catalog(NewBackupPlace(p.Target, p.Cluster)))
+			}
+			f = &g
+		}
+		if err := cond.Check(f); err != nil {
 			return err
 		}
 	}
@@ -138,6 +147,8 @@ func (w *world) act(c *schema.Cluster, s *Step) error {
 				return fmt.Errorf("the segment does not arrive at %s", t.Name)
 			}
 		}
+	case BackupDetail, ExpireDetail, ProveDetail, RestoreDetail, RecoverDetail, IntentDetail:
+		return w.backUp(c, m, s)
 	default:
 		return w.serve(c, m, s)
 	}
@@ -147,10 +158,12 @@ func (w *world) act(c *schema.Cluster, s *Step) error {
 // serve are the steps that speak to the server.
 func (w *world) serve(c *schema.Cluster, m *machine, s *Step) error {
 	i := m.inst
-	if i == nil || s.Kind != KindStart && (!i.running || i.mute != "") {
+	if i == nil || s.Kind != KindStart && s.Kind != KindStop && (!i.running || i.mute != "") {
 		return errors.New("no server answers")
 	}
 	switch d := s.Detail.(type) {
+	case StopDetail:
+		i.stop()
 	case StartDetail:
 		if i.running {
 			return errors.New("it runs already")
@@ -190,6 +203,9 @@ func (w *world) serve(c *schema.Cluster, m *machine, s *Step) error {
 
 func (w *world) build(c *schema.Cluster, m *machine, s *Step, d BuildDetail) error {
 	src := w.on(c, d.Source).inst
+	if d.Backup != nil {
+		return w.seed(c, m, s, d)
+	}
 	if m.leave(s); m.inst != nil && (!d.MoveAside || m.inst.running) || m.foreign || m.unreadable {
 		return errors.New("there is data in the way")
 	}
@@ -199,7 +215,7 @@ func (w *world) build(c *schema.Cluster, m *machine, s *Step, d BuildDetail) err
 	if d.SystemIdentifier != "" && d.SystemIdentifier != src.id {
 		return errors.New("the source has another system identifier")
 	}
-	if _, ok := src.slots[d.Slot]; !ok {
+	if _, ok := src.slots[d.Slot]; !ok && d.Slot != "" {
 		return errors.New("no slot")
 	}
 	fresh := &instance{

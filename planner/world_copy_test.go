@@ -28,9 +28,12 @@ func (w *world) end() string {
 		fmt.Fprintf(&b, "%s installed=%v hooks=%v passfiles=%v included=%t aside=%d\n%s%s", host, m.installed, m.hooks, m.passfiles, m.included, len(m.aside), m.conf, m.hba)
 		if i := m.inst; i != nil {
 			_, _, streams := w.source(i)
-			fmt.Fprintf(&b, "id=%s timeline=%d signal=%t auto=%v roles=%v slots=%v running=%t primary=%t live=%v pending=%v hba=%q streams=%t\n",
-				i.id, i.timeline, i.signal, i.auto, i.roles, i.slots, i.running, i.primary, i.live, i.pending, i.liveHBA, streams)
+			fmt.Fprintf(&b, "id=%s timeline=%d restored=%q signal=%t auto=%v roles=%v slots=%v running=%t primary=%t live=%v pending=%v hba=%q streams=%t\n",
+				i.id, i.timeline, i.restored, i.signal, i.auto, i.roles, i.slots, i.running, i.primary, i.live, i.pending, i.liveHBA, streams)
 		}
+	}
+	for _, at := range sortedKeys(w.backups) {
+		fmt.Fprintf(&b, "%s has %d backups\n", at, len(w.backups[at]))
 	}
 	fmt.Fprintf(&b, "%v", w.archives)
 	return b.String()

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"pg_manage/schema"
 	"pg_manage/schema/postgres"
@@ -18,6 +19,10 @@ type world struct {
 	down     map[string]bool     // places that do not answer
 	ids      int                 // system identifiers given out
 	now      postgres.LSN
+
+	clock   time.Time
+	backups map[string][]stored // by place
+	restore *RestoreRequest     // that plans are made for
 }
 
 // machine is one host with at most one instance.
@@ -33,6 +38,7 @@ type machine struct {
 	empty, foreign, unreadable       bool
 	mount                            bool
 	aside                            []*instance
+	intent                           *RestoreIntent
 }
 
 type instance struct {
@@ -43,6 +49,7 @@ type instance struct {
 	lsn      postgres.LSN
 	signal   bool // standby.signal
 	recovery bool // recovery.signal
+	restored string
 	auto     map[string]string
 	roles    map[string]string // user -> password
 	slots    map[string]Slot
@@ -57,7 +64,7 @@ type instance struct {
 }
 
 func newWorld(c *schema.Cluster) *world {
-	w := &world{machines: map[string]*machine{}, archives: map[string]string{}, down: map[string]bool{}, now: 0x3000000}
+	w := &world{machines: map[string]*machine{}, archives: map[string]string{}, down: map[string]bool{}, now: 0x3000000, clock: testTime, backups: map[string][]stored{}}
 	w.addMachines(c)
 	return w
 }
@@ -109,6 +116,7 @@ func (w *world) observe(c *schema.Cluster) *Observed {
 	for _, n := range c.Nodes {
 		facts.Nodes[n.Name] = w.look(c, n)
 	}
+	w.catalogs(c, facts)
 	return &Observed{Clusters: map[string]*ClusterFacts{c.Name: facts}}
 }
 
@@ -146,7 +154,7 @@ func (w *world) look(c *schema.Cluster, n *schema.Node) *NodeFacts {
 	case i != nil:
 		f.Data = DataFacts{
 			State: DataCluster, MajorVersion: i.major, SystemIdentifier: i.id, Timeline: i.timeline, Checkpoint: i.lsn, ControlState: "shut down",
-			Checksums: true, SegmentSize: 16 << 20, StandbySignal: i.signal, RecoverySignal: i.recovery, MountPoint: m.mount,
+			Checksums: true, SegmentSize: 16 << 20, StandbySignal: i.signal, RecoverySignal: i.recovery, Restored: i.restored, MountPoint: m.mount,
 		}
 	case m.empty:
 		f.Data.State = DataEmpty
@@ -156,6 +164,7 @@ func (w *world) look(c *schema.Cluster, n *schema.Node) *NodeFacts {
 	if m.debian || i != nil {
 		f.Files.Settings, f.Files.HBA, f.Files.Included, f.Files.ConfigExists = m.conf, m.hba, m.included, i != nil
 	}
+	f.Intent = m.intent
 	f.Files.HookConfig = m.hooks[f.Paths.State]
 	if r := c.Replication; r != nil {
 		f.Files.PassfileMatches = m.passfiles[f.Paths.State] == r.User+":"+r.Password.Reveal()

@@ -15,10 +15,10 @@ import (
 func (a *app) checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Tell by the exit code whether a node is primary or standby",
+		Short: "Tell by the exit code whether a node is primary or standby, or backups are in order",
 		Long: fmt.Sprintf(`Asks the PostgreSQL server of a node whether it is primary or standby, for
 monitoring and load balancers. Without a name it asks the node that the cluster
-files declare on this machine.
+files declare on this machine. check backup looks at the base backups.
 
 Exit codes:
   %d  it is what was asked for
@@ -27,13 +27,13 @@ Exit codes:
      cluster files are in error`, exitCheckTrue, exitCheckFalse, exitCheckUnknown),
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return checkUnknown(&hintedError{"check what?", "Write `pg_manage check primary` or `pg_manage check standby`."})
+				return checkUnknown(&hintedError{"check what?", "Write `pg_manage check primary`, `pg_manage check standby` or `pg_manage check backup`."})
 			}
-			return checkUnknown(&hintedError{fmt.Sprintf("cannot check %q", args[0]), suggest(args[0], []string{"primary", "standby"}, "") + "There are primary and standby."})
+			return checkUnknown(&hintedError{fmt.Sprintf("cannot check %q", args[0]), suggest(args[0], []string{"primary", "standby", "backup"}, "") + "There are primary, standby and backup."})
 		},
 		RunE: func(*cobra.Command, []string) error { return nil },
 	}
-	cmd.AddCommand(a.checkRole(schema.RolePrimary), a.checkRole(schema.RoleStandby))
+	cmd.AddCommand(a.checkRole(schema.RolePrimary), a.checkRole(schema.RoleStandby), a.checkBackup())
 	return cmd
 }
 

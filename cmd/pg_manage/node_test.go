@@ -150,10 +150,37 @@ func TestANodeBacksUpAndRestoresARealServer(t *testing.T) {
 		t.Errorf("%+v", restored)
 	}
 	n.Run(n.Bin+"/pg_verifybackup", "--no-parse-wal", dir)
+	// The settings of a recovery are written and taken away.
+	at := node.Recovery{LSN: incr.Backup.StopLSN}
+	settings := node.SettingsRequest{Version: node.Version, DataDir: dir, Recovery: &at, RestoreCommand: "false", Major: n.Major, StateDir: n.state}
+	n.must("settings", settings, &node.SettingsResult{})
+	if text, err := os.ReadFile(dir + "/postgresql.auto.conf"); err != nil || !strings.Contains(string(text), incr.Backup.StopLSN.String()) {
+		t.Errorf("%s, %v", text, err)
+	}
+	settings = node.SettingsRequest{Version: node.Version, DataDir: dir, Clean: true, Major: n.Major, StateDir: n.state}
+	if stderr, code := n.call("settings", settings, &node.SettingsResult{}); code != exitError || !strings.Contains(stderr, "not ended") {
+		t.Errorf("before the recovery ended: exit code %d\n%s", code, stderr)
+	}
 	stderr, code := n.call("restore", node.RestoreRequest{Version: node.Version, Place: n.place(), Label: incr.Backup.Label, DataDir: n.Data, StateDir: n.state}, &restored)
 	if code != exitError || !strings.Contains(stderr, n.Data) {
 		t.Errorf("restoring over the running server: exit code %d\n%s", code, stderr)
 	}
+
+	// Reading finds nothing, then what was damaged, and names it.
+	verify := node.VerifyRequest{Version: node.Version, Place: n.place(), Label: incr.Backup.Label, Chain: true, StateDir: n.state}
+	var found node.VerifyResult
+	n.must("verify", verify, &found)
+	if len(found.Backups) != 2 || !found.Sound() || !found.Complete {
+		t.Errorf("%+v", found)
+	}
+	part := n.target + "/backups/main/" + full.Backup.Label + "/part-0000.tar.zst"
+	n.flip(part)
+	stderr, code = n.call("verify", verify, &found)
+	if code != exitError || found.Sound() || found.Backups[0].Label != full.Backup.Label || len(found.Backups[0].Problems) == 0 || found.Backups[0].Problems[0].Object != "part-0000.tar.zst" {
+		t.Errorf("a flipped bit: exit code %d, %+v\n%s", code, found, stderr)
+	}
+	n.flip(part)
+	n.must("verify", verify, &found)
 
 	// Expiry does what it is told, and refuses what nobody may ask for.
 	expire := node.ExpireRequest{Version: node.Version, Place: n.place(), Labels: []string{incr.Backup.Label}, StateDir: n.state}
@@ -179,6 +206,19 @@ func TestANodeBacksUpAndRestoresARealServer(t *testing.T) {
 	n.must("expire", expire, &expired)
 	if got := n.labels(); strings.Join(got, " ") != newer.Backup.Label {
 		t.Errorf("expiry left %q", got)
+	}
+}
+
+// flip turns one bit in the middle of a file.
+func (n *onNode) flip(name string) {
+	n.t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	text[len(text)/2] ^= 1
+	if err := os.WriteFile(name, text, 0o600); err != nil {
+		n.t.Fatal(err)
 	}
 }
 

@@ -128,6 +128,10 @@ func (a *app) lookWith(cmd *cobra.Command, cfg *schema.Config, sel planner.Selec
 		w.close()
 		return nil, err
 	}
+	if err := a.locateSources(cmd.Context(), w); err != nil {
+		w.close()
+		return nil, err
+	}
 	if err := w.makePlan(sel); err != nil {
 		w.close()
 		return nil, fmt.Errorf("cannot plan: %w", err)

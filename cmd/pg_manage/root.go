@@ -43,7 +43,7 @@ truth is what the nodes say now.
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddCommand(
 		a.planCommand(), a.applyCommand(), a.showCommand(), a.statusCommand(), a.checkCommand(), a.archiveCommand(),
-		a.backupCommand(), a.backupsCommand(), a.verifyCommand(),
+		a.backupCommand(), a.backupsCommand(), a.verifyCommand(), a.restoreCommand(),
 		a.validateCommand(), a.fmtCommand(), a.graphCommand(), a.unlockCommand(), a.versionCommand(),
 		a.hookCommand(), a.nodeCommand(), a.demoCommand(),
 	)

@@ -76,6 +76,11 @@ func (w *world) observeWith(ctx context.Context, opts observe.Options) error {
 }
 
 func (w *world) makePlan(sel planner.Selection) error {
+	return w.planWith(planner.Options{Selection: sel})
+}
+
+// planWith plans; what every plan needs is filled in.
+func (w *world) planWith(o planner.Options) error {
 	programs, err := w.programs()
 	if err != nil {
 		return err
@@ -85,9 +90,8 @@ func (w *world) makePlan(sel planner.Selection) error {
 		return err
 	}
 	begun := w.now()
-	w.plan = planner.New(w.cfg, w.observed, planner.Options{
-		Now: begun.UTC().Truncate(time.Second), ToolVersion: toolVersion(), Binaries: sums, Selection: sel,
-	})
+	o.Now, o.ToolVersion, o.Binaries = begun.UTC().Truncate(time.Second), toolVersion(), sums
+	w.plan = planner.New(w.cfg, w.observed, o)
 	w.log.Debug("planned", "steps", len(w.plan.Steps), "took", w.now().Sub(begun))
 	w.warnDynamic(programs)
 	return nil

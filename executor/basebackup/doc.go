@@ -13,6 +13,8 @@
 //	index.json.zst        where each file's bytes lie in the parts
 //	backup_manifest       PostgreSQL's own (manual, "Backup Manifest Format")
 //	backup.json           what the backup is; written last: without it there is no backup
+//	begun.json            who began it: the first file, which gives the label to one writer;
+//	                      with the label of the parent, which nobody removes from then on
 //	pinned.json           there: retention leaves the backup alone
 //	proven-TIME.json      a restore of it was started and checked at that time (UTC)
 //

@@ -107,7 +107,7 @@ if [ -w "$d" ]; then echo owner; else echo root; fi
 		return err
 	}
 	_, err = i.Host.Run(ctx, remote.Command{As: as, Args: []string{
-		"env", "LC_ALL=C", "pg_createcluster", "--port", strconv.Itoa(i.Port), "--datadir", dir, "--user", i.Owner, "--no-status",
+		"env", "LC_ALL=C", "pg_createcluster", "--port", strconv.Itoa(i.Port), "--datadir", dir, "--user", i.Owner,
 		strconv.Itoa(i.Major), name,
 	}})
 	if err != nil {

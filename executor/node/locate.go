@@ -41,6 +41,9 @@ func locatePoint(ctx context.Context, w Work, req *LocateRequest) (*LocateResult
 		q.Backups = append(q.Backups, e.Fact())
 	}
 	res := &LocateResult{Version: Version, Archives: []planner.ArchiveWAL{}, Found: []planner.WALPosition{}}
+	if len(req.Archives) == 0 {
+		res.Archives = append(res.Archives, planner.ArchiveWAL{}) // which says that there is none
+	}
 	for _, t := range req.Archives {
 		archived, found, err := a.locate(ctx, w, req, t, q)
 		if ctx.Err() != nil {

@@ -31,6 +31,7 @@ type SettingsRequest struct {
 	Clean          bool      `json:"clean,omitempty"`
 	Recovery       *Recovery `json:"recovery,omitempty"`        // without Clean
 	RestoreCommand string    `json:"restore_command,omitempty"` // without Clean
+	Standby        bool      `json:"standby,omitempty"`         // go on as a standby: no target
 	Major          int       `json:"major"`
 	StateDir       string    `json:"state_dir"`
 }

@@ -66,6 +66,10 @@ func Run(ctx context.Context, w Work) error {
 		return do(ctx, w, text, restoreFiles)
 	case "expire":
 		return do(ctx, w, text, expireBackups)
+	case "settings":
+		return do(ctx, w, text, settings)
+	case "verify":
+		return do(ctx, w, text, verifyBackup)
 	case "locate":
 		return do(ctx, w, text, locatePoint)
 	case "pin":

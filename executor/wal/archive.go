@@ -20,6 +20,9 @@ import (
 // content is success, other content a *RefusedError.
 func (in *Instance) Archive(ctx context.Context, dir, path string) error {
 	c := in.Config
+	if err := c.writes(); err != nil {
+		return err
+	}
 	f, err := postgres.ClassifyWALName(filepath.Base(path))
 	if err != nil {
 		return refuse("%w", err)

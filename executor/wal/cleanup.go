@@ -15,6 +15,9 @@ import (
 // so do .history and .backup files. As pg_archivecleanup it compares positions and
 // passes over timelines.
 func (in *Instance) Cleanup(ctx context.Context, keep string) (removed int, err error) {
+	if err := in.Config.writes(); err != nil {
+		return 0, err
+	}
 	k, err := postgres.ClassifyWALName(keep)
 	if err != nil || k.Kind == postgres.WALHistory {
 		return 0, refuse("%q names no segment to keep", keep)

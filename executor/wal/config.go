@@ -32,6 +32,7 @@ type Config struct {
 	SpoolDir   string        `json:"spool_dir,omitempty"`   // of restore's prefetching; "" is beside the configuration
 	SpoolLimit int64         `json:"spool_limit,omitempty"` // bytes that lie there at most; 0 is DefaultSpoolLimit
 	Workers    int           `json:"workers,omitempty"`     // files under way at once; 0 leaves it to the tool
+	ReadOnly   bool          `json:"read_only,omitempty"`   // nothing may be archived: it is for a copy of an instance
 
 	file string // where it was read from
 }
@@ -113,6 +114,14 @@ func (c *Config) check() error {
 	return nil
 }
 
+// writes refuses what would change an archive where that may only be read.
+func (c *Config) writes() error {
+	if c.ReadOnly {
+		return refuse("%s is for a copy of an instance, which changes nothing in the archive", c.file)
+	}
+	return nil
+}
+
 // maxWorkers bounds what a configuration may ask for.
 const maxWorkers = 64
 
@@ -134,7 +143,7 @@ func (c *Config) checkTargets() error {
 			required++
 		}
 	}
-	if required == 0 {
+	if required == 0 && !c.ReadOnly {
 		return errors.New("no target is required, so that nothing would say that WAL is safe")
 	}
 	return nil

@@ -69,6 +69,9 @@ func (id *Identity) check(s *site, system uint64) error {
 // Init sets up the archive of a new cluster at one target. The place must be empty; an
 // archive of the same cluster that is there already is kept as it is.
 func (in *Instance) Init(ctx context.Context, target string, system uint64, segmentSize int64, now time.Time) error {
+	if err := in.Config.writes(); err != nil {
+		return err
+	}
 	if !postgres.ValidSegmentSize(segmentSize) {
 		return refuse("%d is no WAL segment size", segmentSize)
 	}

@@ -140,6 +140,9 @@ func (in *Instance) withArchive(ctx context.Context, t repo.Target, f func(s *si
 
 // pushTo stores a file of pg_wal at one target, with the guards of archive_command.
 func (in *Instance) pushTo(ctx context.Context, s *site, path string, system uint64) error {
+	if err := in.Config.writes(); err != nil {
+		return err
+	}
 	f, err := postgres.ClassifyWALName(filepath.Base(path))
 	if err != nil {
 		return refuse("%w", err)

@@ -65,7 +65,7 @@ func readBackupLabel(lines map[string]string) (*BackupLabel, error) {
 	}
 	b.Timeline = Timeline(n)
 	switch lines["BACKUP FROM"] {
-	case "primary":
+	case "primary", "master": // the latter up to PostgreSQL 14
 	case "standby":
 		b.FromStandby = true
 	default:

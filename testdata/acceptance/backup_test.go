@@ -200,7 +200,7 @@ END
 	if n.Postgres >= 14 {
 		n.Shell(s.t, "postgres", pgbin(n, "pg_amcheck")+" --install-missing -h /tmp -p 5499 --all")
 	}
-	n.Shell(s.t, "postgres", pgbin(n, "pg_ctl")+" -D hand -w -m fast stop >/dev/null; rm -rf copy hand hand.log")
+	n.Shell(s.t, "postgres", "cd /var/lib/postgresql; "+pgbin(n, "pg_ctl")+" -D hand -w -m fast stop >/dev/null; rm -rf copy hand hand.log")
 }
 
 // inPlace takes the cluster back to before a mistake.

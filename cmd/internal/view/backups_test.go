@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pg_manage/planner"
+	"pg_manage/schema"
 	"pg_manage/schema/postgres"
 )
 
@@ -151,4 +152,46 @@ func TestExpire(t *testing.T) {
 		page.Targets[0].Removed = []string{"20261120T000000Z-node1-full"}
 		ExpiredHuman(b, Style{}, page)
 	})
+}
+
+func TestStatusOfBackups(t *testing.T) {
+	now := created()
+	nas := &schema.Target{Name: "nas"}
+	rules := []*schema.Backup{
+		{Name: "nightly", Target: nas, MaxAge: 24 * time.Hour, ProveEvery: 7 * 24 * time.Hour},
+		{Name: "hourly", Target: nas, MaxAge: time.Hour, ProveEvery: time.Hour},
+		{Name: "offsite", Target: &schema.Target{Name: "offsite"}, MaxAge: time.Hour},
+		{Name: "empty", Target: &schema.Target{Name: "empty"}, ProveEvery: time.Hour},
+		{Name: "unasked", Target: &schema.Target{Name: "elsewhere"}},
+	}
+	cfg := statusConfig()
+	cfg.Clusters[0].Backups = rules
+	obs := observed(map[string]*planner.NodeFacts{
+		"node1": primaryFacts(), "node2": standbyFacts(0x5000000, time.Hour), "node3": standbyFacts(0x4000000, time.Hour), "node4": standbyFacts(0x5000001, 0),
+	})
+	all := append(catalogs(), planner.CatalogFact{Target: "empty", Known: true})
+	for i := range all {
+		all[i].Cluster = "main"
+	}
+	obs.Clusters["main"].Nodes["node1"].Catalogs = all
+	s := NewStatus(cfg, obs, &planner.Plan{}, now)
+	if s.Healthy {
+		t.Error("a backup that is too old is no problem")
+	}
+	both(t, "status_backups", s, func(b *bytes.Buffer) { StatusHuman(b, Style{}, s) })
+
+	check := BackupCheck{FormatVersion: FormatVersion, Clusters: []ClusterBackupState{{"main", s.Clusters[0].Backups}}}
+	check.Judge()
+	if check.Result == nil || *check.Result {
+		t.Errorf("%v", check.Result)
+	}
+	both(t, "check_backup", check, func(b *bytes.Buffer) { BackupCheckHuman(b, check) })
+	check.Clusters[0].Rules = check.Clusters[0].Rules[:1]
+	if check.Judge(); check.Result == nil || !*check.Result {
+		t.Errorf("one rule that is met: %v", check.Result)
+	}
+	check = BackupCheck{Clusters: []ClusterBackupState{{"main", s.Clusters[0].Backups[2:3]}}}
+	if check.Judge(); check.Result != nil {
+		t.Errorf("a target that is away: %v", *check.Result)
+	}
 }

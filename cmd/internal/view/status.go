@@ -28,6 +28,7 @@ type ClusterStatus struct {
 	Problems         []string          `json:"problems,omitempty"` // why it is not healthy
 	Nodes            []NodeStatus      `json:"nodes"`
 	Archive          *ArchiveStatus    `json:"archive,omitempty"` // nil when the cluster declares none
+	Backups          []BackupStatus    `json:"backups,omitempty"` // one for each backup block
 	Findings         []planner.Finding `json:"findings,omitempty"`
 	PendingSteps     int               `json:"pending_steps"` // steps that a plan would have
 }
@@ -110,6 +111,9 @@ func clusterStatus(c *schema.Cluster, obs *planner.Observed, plan *planner.Plan,
 	}
 	if c.Archived() {
 		cs.Archive = archiveStatus(c, obs, primary, now)
+	}
+	if facts := obs.Clusters[c.Name]; facts != nil {
+		cs.Backups = NewBackupStatus(c, func(target string) *planner.CatalogFact { return facts.Catalog(target, c.Name) }, cs.SystemIdentifier, now)
 	}
 	for _, f := range plan.Findings {
 		if f.Cluster == c.Name {

@@ -64,6 +64,9 @@ func problems(c *ClusterStatus) []string {
 			}
 		}
 	}
+	for _, b := range c.Backups {
+		out = append(out, b.Problems...)
+	}
 	for _, f := range c.Findings {
 		if f.Severity == schema.SeverityError && !toldByNode(c, f) {
 			out = append(out, findingProblem(f))

@@ -40,6 +40,7 @@ func clusterHuman(w io.Writer, st Style, c ClusterStatus, now time.Time) {
 	if c.Archive != nil {
 		archiveHuman(w, st, c.Archive)
 	}
+	backupsHuman(w, st, c.Backups, now)
 	for _, p := range c.Problems {
 		told := slices.ContainsFunc(c.Findings, func(f planner.Finding) bool { return p == findingProblem(f) })
 		if !told {

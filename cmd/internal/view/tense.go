@@ -10,10 +10,18 @@ func tenses(summary string) (running, done string) {
 	if ing == "" {
 		return summary, "done: " + summary
 	}
-	// "send a segment and see it arrive" has a second verb.
-	running = ing + " " + strings.ReplaceAll(rest, " and see ", " and seeing ")
-	done = ed + " " + strings.ReplaceAll(rest, " and see ", " and saw ")
+	// "send a segment and see it arrive" has a second verb, "prove ...: restore it for trial,
+	// start it and check it" says how.
+	running = ing + " " + second().now.Replace(rest)
+	done = ed + " " + second().then.Replace(rest)
 	return strings.TrimSpace(running), strings.TrimSpace(done)
+}
+
+// second are the further verbs of summaries.
+func second() (v struct{ now, then *strings.Replacer }) {
+	v.now = strings.NewReplacer(" and see ", " and seeing ", ", and become ", ", and becoming ", ": restore it for trial, start it and check it", ": restoring it for trial, starting it and checking it")
+	v.then = strings.NewReplacer(" and see ", " and saw ", ", and become ", ", and became ", ": restore it for trial, start it and check it", " by a restore")
+	return v
 }
 
 func participles(verb string) (ing, ed string) {
@@ -36,6 +44,12 @@ func participles(verb string) (ing, ed string) {
 		return "making", "made"
 	case "take":
 		return "taking", "took"
+	case "prove":
+		return "proving", "proved"
+	case "note":
+		return "noting", "noted"
+	case "expire":
+		return "expiring", "expired"
 	case "drop":
 		return "dropping", "dropped"
 	case "stop":
@@ -44,10 +58,11 @@ func participles(verb string) (ing, ed string) {
 		return "copying", "copied"
 	case "initdb":
 		return "running initdb", "ran initdb"
-	case "start", "restart", "reload", "install", "check", "mend", "point", "repoint", "reset", "add", "follow", "switch":
+	case "start", "restart", "reload", "install", "check", "mend", "point", "repoint", "reset", "add", "follow", "switch", "restore", "recover":
 		if verb == "reset" {
 			return "resetting", "reset"
 		}
+		verb = strings.TrimSuffix(verb, "e")
 		return verb + "ing", verb + "ed"
 	case "create", "initialise", "initialize", "update", "change", "remove", "move", "promote", "replace", "configure":
 		return strings.TrimSuffix(verb, "e") + "ing", verb + "d"

@@ -20,7 +20,7 @@ import (
 
 // dir is what looks like the data directory of a stopped server.
 type dir struct {
-	t       *testing.T
+	t       testing.TB
 	path    string
 	mu      sync.Mutex
 	notices []string
@@ -30,7 +30,12 @@ const versionDir = "PG_15_202209061"
 
 func newDir(t *testing.T) *dir {
 	t.Helper()
-	d := &dir{t: t, path: t.TempDir()}
+	return newDirAt(t, t.TempDir())
+}
+
+func newDirAt(t testing.TB, path string) *dir {
+	t.Helper()
+	d := &dir{t: t, path: path}
 	for _, sub := range []string{"global", "base/5", "pg_wal/archive_status", "pg_tblspc", "pg_xact"} {
 		d.mkdir(sub)
 	}

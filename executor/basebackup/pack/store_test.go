@@ -52,7 +52,7 @@ func (s *store) Create(ctx context.Context, label, name string, r io.Reader) (ca
 }
 
 // decode gives the content of a stored object, frame by frame as the methods' own readers do.
-func (s *store) decode(t *testing.T, name string) io.Reader {
+func (s *store) decode(t testing.TB, name string) io.Reader {
 	t.Helper()
 	f, err := os.Open(s.path(name))
 	if err != nil {
@@ -63,7 +63,7 @@ func (s *store) decode(t *testing.T, name string) io.Reader {
 }
 
 // entries reads the index.
-func (s *store) entries(t *testing.T) map[string]*index.Entry {
+func (s *store) entries(t testing.TB) map[string]*index.Entry {
 	t.Helper()
 	x, err := index.NewReader(s.decode(t, s.IndexName()))
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"pg_manage/executor/basebackup/chain"
 )
 
@@ -120,7 +122,7 @@ func walPlace(data string, o Options) (string, error) {
 	// Only a delta finds one, or what goes on.
 	to, err := os.Readlink(filepath.Join(data, walDir))
 	switch {
-	case errors.Is(err, fs.ErrNotExist), err != nil && isDir(filepath.Join(data, walDir)):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR), err != nil && isDir(filepath.Join(data, walDir)):
 		return "", nil
 	case err != nil:
 		return "", err

@@ -1,6 +1,7 @@
 package take
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -9,7 +10,8 @@ import (
 
 // archiverState is what pg_stat_archiver says.
 type archiverState struct {
-	archived   string // last file that was archived, and how many
+	archived   string // how many files were archived
+	last       string // the last of them
 	failing    string // last file that was not, when nothing was archived since
 	failed     string // when
 	running    bool
@@ -21,7 +23,7 @@ type archiverState struct {
 func (o *Options) archiverOf(ctx context.Context, x *session, was recovery) archiverState {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	r, err := x.row(ctx, `SELECT archived_count || ' ' || coalesce(last_archived_wal, ''),
+	r, err := x.row(ctx, `SELECT archived_count, last_archived_wal,
  CASE WHEN last_failed_time > coalesce(last_archived_time, '-infinity') THEN last_failed_wal END,
  to_char(last_failed_time, 'YYYY-MM-DD HH24:MI:SS TZ'), current_setting('archive_mode'),
  EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'archiver') FROM pg_stat_archiver`)
@@ -29,8 +31,8 @@ func (o *Options) archiverOf(ctx context.Context, x *session, was recovery) arch
 		return archiverState{unknown: err}
 	}
 	return archiverState{
-		archived: r[0], failing: r[1], failed: r[2], ofAStandby: was.standby && r[3] != "always",
-		running: r[4] == "t" || x.version.Major() < 14, // which do not list it
+		archived: r[0], last: r[1], failing: r[2], failed: r[3], ofAStandby: was.standby && r[4] != "always",
+		running: r[5] == "t" || x.version.Major() < 14, // which do not list it
 	}
 }
 
@@ -50,7 +52,7 @@ func waitReason(err error, a archiverState) string {
 	case !a.running:
 		why = append(why, "the server's archiver is not running")
 	case err == nil:
-		why = append(why, "the archiver is behind; it has archived "+strings.TrimSpace(a.archived)+" files")
+		why = append(why, "the archiver is behind: the last file that it has archived is "+cmp.Or(a.last, "none"))
 	}
 	return strings.Join(why, "; ")
 }

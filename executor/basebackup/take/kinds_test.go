@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"pg_manage/executor/basebackup/chain"
 	"pg_manage/executor/repo/catalog"
 	"pg_manage/schema/postgres"
 )
@@ -167,66 +164,4 @@ func TestStandbyIsBackedUpWhileItsPrimaryIsIdle(t *testing.T) {
 	if _, err := os.Stat(b.archive + "/00000002.history"); err != nil {
 		t.Error(err)
 	}
-}
-
-func TestIncrementalBackup(t *testing.T) {
-	s := newPG(t).primary("autovacuum = off")
-	s.sql("CREATE TABLE t (n int, x text); INSERT INTO t SELECT i, repeat(md5(i::text), 4) FROM generate_series(1, 40000) i; CREATE TABLE other (n int)")
-	s.sql("VACUUM FREEZE") // else reading sets hint bits everywhere
-	o, events := s.options()
-	o.Incremental = true
-	full := s.mustTake(o)
-	if full.Kind != catalog.Full || !strings.Contains(events.notices(), "a full backup is taken, since there is none") {
-		t.Errorf("%+v, %s", full, events.notices())
-	}
-	s.sql("UPDATE t SET x = 'y' WHERE n % 4000 = 0; CREATE TABLE more AS SELECT generate_series(1, 1000); DROP TABLE other; CHECKPOINT")
-	first := s.mustTake(o)
-	s.sql("UPDATE t SET x = 'z' WHERE n % 3000 = 0")
-	second := s.mustTake(o)
-	if first.Kind != catalog.Incremental || first.Parent != full.Label || second.Parent != first.Label {
-		t.Errorf("%+v, %+v", first, second)
-	}
-	if first.Stored > full.Stored/5 || first.Size < full.Size/2 {
-		t.Errorf("the incremental one has %d bytes of %d, the full %d of %d", first.Stored, first.Size, full.Stored, full.Size)
-	}
-	o.Parent = full.Label
-	if third := s.mustTake(o); third.Parent != full.Label {
-		t.Errorf("%+v", third)
-	}
-	o.Parent = "20200101T000000Z-node1-full"
-	s.mustFail(t.Context(), o, "there is no backup 20200101T000000Z-node1-full")
-
-	// The chain has what the files are now.
-	infos, err := o.Catalog.Chain(t.Context(), second.Label)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := chain.Open(t.Context(), o.Catalog, infos, t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close() //nolint:errcheck // a temporary file
-	if f, ok, err := c.File(s.sql("SELECT pg_relation_filepath('t')")); err != nil || !ok || f.Size < 4<<20 {
-		t.Errorf("%+v, %v, %v", f, ok, err)
-	}
-
-	// A parent that is damaged: a full one by itself, an error when it is named.
-	o, events = s.options()
-	o.Incremental = true
-	newest := s.listed(o)[3]
-	index := filepath.Join(s.root, "target", "pg_hotbackup", "main", newest, "index.json.zst")
-	text, err := os.ReadFile(index)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text = slices.Clone(text)
-	text[len(text)/2] ^= 0xff
-	if err := os.WriteFile(index, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if i := s.mustTake(o); i.Kind != catalog.Full || !strings.Contains(events.notices(), "a full backup is taken instead of an incremental one, since "+newest+" cannot be read") {
-		t.Errorf("%+v: %s", i, events.notices())
-	}
-	o.Parent = newest
-	s.mustFail(t.Context(), o, newest+" cannot be the parent of this backup")
 }

@@ -81,6 +81,19 @@ func (p *pg) own(path string) {
 	}
 }
 
+// ownAll gives a directory with all in it to the user of the servers.
+func (p *pg) ownAll(dir string) {
+	p.t.Helper()
+	if p.cred == nil {
+		return
+	}
+	if out, err := exec.Command("chown", "-R", fmt.Sprintf("%d:%d", p.cred.Uid, p.cred.Gid), dir).CombinedOutput(); err != nil {
+		p.t.Fatalf("%v: %s", err, out)
+	}
+}
+
+func itoa(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
+
 func (p *pg) mkdir(path string) {
 	p.t.Helper()
 	if err := os.MkdirAll(path, 0o700); err != nil {

@@ -156,11 +156,7 @@ func (s *server) restore(o Options, info *catalog.Info, name string) *server {
 	if out, err := unpack.CombinedOutput(); err != nil {
 		s.t.Fatalf("unpack %s: %v: %s", info.Label, err, out)
 	}
-	if s.cred != nil {
-		if out, err := exec.Command("chown", "-R", fmt.Sprintf("%d:%d", s.cred.Uid, s.cred.Gid), to.data).CombinedOutput(); err != nil {
-			s.t.Fatalf("%v: %s", err, out)
-		}
-	}
+	s.ownAll(to.data)
 	if info.WAL == catalog.WALIncluded {
 		s.run(s.bin+"/pg_verifybackup", to.data) // which reads the WAL too
 	} else {

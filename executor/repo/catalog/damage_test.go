@@ -147,8 +147,7 @@ func TestWhatCannotBeRestoredIsListedAsBroken(t *testing.T) {
 // deaf is a driver some of whose operations fail.
 type deaf struct {
 	storage.Driver
-	fail  func(op, name string) error
-	calls map[string]int
+	fail func(op, name string) error
 }
 
 func (d *deaf) List(ctx context.Context, name string) ([]storage.Info, error) {

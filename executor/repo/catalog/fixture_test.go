@@ -22,7 +22,7 @@ import (
 const dir = "pg_hotbackup/main"
 
 // keys makes an identity file, and gives its name and the public key.
-func keys(t *testing.T) (file, recipient string) {
+func keys(t testing.TB) (file, recipient string) {
 	t.Helper()
 	id, err := age.GenerateX25519Identity()
 	if err != nil {

@@ -151,9 +151,10 @@ func checkObjects(all []Object) error {
 	return nil
 }
 
-// checkObjectName refuses names that no object of a backup has.
+// checkObjectName refuses names that no object of a backup has: those that lead elsewhere, and
+// those of backup.json and its like. An index that is not compressed is one.
 func checkObjectName(name string) error {
-	if storage.CheckName(name) != nil || strings.Contains(name, "/") || strings.HasSuffix(name, ".json") {
+	if storage.CheckName(name) != nil || strings.Contains(name, "/") || strings.HasSuffix(name, ".json") && name != "index.json" {
 		return fmt.Errorf("%q is no name of an object of a backup", name)
 	}
 	return nil

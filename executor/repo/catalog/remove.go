@@ -116,8 +116,10 @@ func (c *Catalog) needs(ctx context.Context, f folder, label string) error {
 	k, err := c.readClaim(ctx, f.label)
 	var damaged *damagedError
 	switch {
-	case errors.Is(err, storage.ErrNotExist), errors.As(err, &damaged):
+	case errors.Is(err, storage.ErrNotExist):
 		return nil
+	case errors.As(err, &damaged):
+		return &NeededError{fmt.Sprintf("%s has been begun and may build on it, which is not known: %v", f.label, err)}
 	case err != nil:
 		return err
 	case k.Parent == label:

@@ -27,7 +27,7 @@ func (c *Catalog) Whole(ctx context.Context, label string, o Object) (io.ReadClo
 	if codec.Encrypted(o.Name) {
 		plain, err := c.codec.Reader(w.stored, ageExt)
 		if err != nil {
-			return nil, fail(errors.Join(err, raw.Close()))
+			return nil, fail(errors.Join(w.why(err), raw.Close()))
 		}
 		w.plain, w.opened = plain, plain
 	}
@@ -47,13 +47,37 @@ func (w *whole) Read(b []byte) (int, error) {
 	if err != io.EOF {
 		return n, err
 	}
-	if w.stored.size != w.o.Size {
-		return n, &codec.DamagedError{Err: fmt.Errorf("it has %d bytes, and backup.json says %d", w.stored.size, w.o.Size)}
-	}
-	if sum := hex.EncodeToString(w.stored.hash.Sum(nil)); sum != w.o.SHA256 {
-		return n, &codec.DamagedError{Err: fmt.Errorf("its SHA-256 is %s, and backup.json says %s", sum, w.o.SHA256)}
+	if err := w.check(); err != nil {
+		return n, err
 	}
 	return n, io.EOF
+}
+
+// check compares all that is stored with backup.json.
+func (w *whole) check() error {
+	if w.stored.size != w.o.Size {
+		return &codec.DamagedError{Err: fmt.Errorf("it has %d bytes, and backup.json says %d", w.stored.size, w.o.Size)}
+	}
+	if sum := hex.EncodeToString(w.stored.hash.Sum(nil)); sum != w.o.SHA256 {
+		return &codec.DamagedError{Err: fmt.Errorf("its SHA-256 is %s, and backup.json says %s", sum, w.o.SHA256)}
+	}
+	return nil
+}
+
+// why tells an object that no key opens since its header was damaged from one that is
+// encrypted for others, which reading it does not show.
+func (w *whole) why(err error) error {
+	var none *codec.NoIdentityError
+	if !errors.As(err, &none) {
+		return err
+	}
+	if _, rerr := io.Copy(io.Discard, w.stored); rerr != nil {
+		return err
+	}
+	if bad := w.check(); bad != nil {
+		return bad
+	}
+	return err
 }
 
 // Close ends reading.

@@ -127,10 +127,11 @@ func TestNoPermission(t *testing.T) {
 			panic(e)
 		}
 		_, errOpen := s.Open(t.Context(), "a/b")
+		_, errRange := s.OpenRange(t.Context(), "a/b", 1, 2)
 		_, errStat := s.Stat(t.Context(), "a/none")
 		_, errList := s.List(t.Context(), "a")
 		done <- map[string]error{
-			"Put": s.Put(t.Context(), "a/c", bytes.NewBufferString("x")), "Open": errOpen, "Stat": errStat, "List": errList,
+			"Put": s.Put(t.Context(), "a/c", bytes.NewBufferString("x")), "Open": errOpen, "OpenRange": errRange, "Stat": errStat, "List": errList,
 			"Remove": s.Remove(t.Context(), "a/b"), "Sync": s.Sync(t.Context(), "a/b"),
 			"Put beside": s.Put(t.Context(), "c", bytes.NewBufferString("x")),
 		}

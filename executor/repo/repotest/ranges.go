@@ -30,8 +30,24 @@ func (s suite) ranges(t *testing.T) {
 	}
 	size := int64(len(want))
 	for _, c := range []struct{ offset, length int64 }{
-		{0, 1}, {0, 0}, {0, size}, {1, 100}, {5, 0}, {size / 2, 1 << 20}, {512<<10 - 1, 2}, {512 << 10, 512 << 10}, {size - 1, 1}, {size - 1<<20, 1 << 20}, {size, 0},
-		{0, size + 1}, {size - 1, 2}, {size - 100_000, 1 << 20}, {size, 1}, {size + 1, 1}, {size + 1<<30, 1 << 20}, {1, 1<<62 - 1},
+		{0, 1},
+		{0, 0},
+		{0, size},
+		{1, 100},
+		{5, 0},
+		{size / 2, 1 << 20},
+		{512<<10 - 1, 2},
+		{512 << 10, 512 << 10},
+		{size - 1, 1},
+		{size - 1<<20, 1 << 20},
+		{size, 0},
+		{0, size + 1},
+		{size - 1, 2},
+		{size - 100_000, 1 << 20},
+		{size, 1},
+		{size + 1, 1},
+		{size + 1<<30, 1 << 20},
+		{1, 1<<62 - 1},
 	} {
 		readRange(ctx, t, d, want, c.offset, c.length)
 	}

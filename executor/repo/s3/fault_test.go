@@ -34,6 +34,10 @@ func everything(t *testing.T, what string, d *Store) {
 	defer cancel()
 	_, err := d.Open(ctx, "a/b")
 	mustBeUnknown(t, what+": Open", err)
+	for _, length := range []int64{0, 10} {
+		_, err = d.OpenRange(ctx, "a/b", 0, length)
+		mustBeUnknown(t, what+": OpenRange", err)
+	}
 	_, err = d.Stat(ctx, "a/b")
 	mustBeUnknown(t, what+": Stat", err)
 	_, err = d.List(ctx, "a")

@@ -140,6 +140,34 @@ func TestReadCut(t *testing.T) {
 	}
 }
 
+// TestRangeCut is the same for a part of a file, whose end a cut connection is not.
+func TestRangeCut(t *testing.T) {
+	root := t.TempDir()
+	if err := os.WriteFile(filepath.Join(root, "x"), make([]byte, 10<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for cut := int64(0); ; cut += 101 {
+		s, err := open(t, root, cut)
+		if err == nil {
+			var r io.ReadCloser
+			if r, err = s.OpenRange(t.Context(), "x", 1<<20, 6<<20); err == nil {
+				var n int64
+				n, err = io.Copy(io.Discard, r)
+				if err == nil && n != 6<<20 {
+					t.Fatalf("cut after %d bytes: %d bytes read without an error", cut, n)
+				}
+				r.Close() //nolint:errcheck // the connection may be gone
+			}
+		}
+		if err == nil {
+			return
+		}
+		if errors.Is(err, storage.ErrNotExist) || errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Fatalf("cut after %d bytes: %v", cut, err)
+		}
+	}
+}
+
 // TestStalledServer: the deadline ends an operation on a server that has stopped
 // answering and never says another word.
 func TestStalledServer(t *testing.T) {
