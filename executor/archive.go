@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 	"errors"
+	"strconv"
 
 	"pg_manage/executor/remote"
 	"pg_manage/executor/wal"
@@ -19,7 +20,11 @@ func (w *work) hook(ctx context.Context, config string, args ...string) (remote.
 // createArchive makes the archive of the cluster at a target, with the identity that
 // the node's control file has.
 func (w *work) createArchive(ctx context.Context, d planner.CreateArchiveDetail) error {
-	_, err := w.hook(ctx, "", "init", "--target", d.Target)
+	args := []string{"init", "--target", d.Target}
+	if f := w.node(ctx, w.step.Cluster, w.step.Node); f.Data.Restored != "" { // it has no WAL yet that would tell
+		args = append(args, "--segment-size", strconv.FormatInt(f.Data.SegmentSize, 10))
+	}
+	_, err := w.hook(ctx, "", args...)
 	if err == nil || d.Required || !targetFailed(err) {
 		return err
 	}

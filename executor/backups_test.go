@@ -97,7 +97,7 @@ func TestBackupsAndWhatComesOfThem(t *testing.T) {
 	if got := w.labels(); len(got) != 2 {
 		t.Errorf("no backup of what was restored: %v", got)
 	}
-	if left, _ := filepath.Glob(w.state("n1") + "/restore*"); len(left) > 0 {
+	if left, _ := filepath.Glob(w.state("n1") + "/restore*.json"); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 }
@@ -111,9 +111,9 @@ func TestClusterFromBackupOfAnother(t *testing.T) {
 	w.declare(backedUp, "n1")
 	w.apply()
 	w.settled()
+	wal, _ := filepath.Glob(w.dir + "/nas/pg_archlog/" + w.name + "/*/*")
 	w.sql("n1", "CREATE TABLE t AS SELECT 42 AS answer")
 	w.sql("n1", "SELECT pg_switch_wal()")
-	wal, _ := filepath.Glob(w.dir + "/nas/pg_archlog/" + w.name + "/*/*")
 
 	source := w.name
 	w.name += "copy"

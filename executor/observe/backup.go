@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"time"
 
 	"pg_manage/executor/node"
 	"pg_manage/executor/remote"
@@ -93,7 +92,6 @@ func askCatalogs(ctx context.Context, h remote.Host, f *planner.NodeFacts, req n
 	if err != nil {
 		return nil, err
 	}
-	begun := time.Now()
 	res, err := h.Run(ctx, remote.Command{
 		Args: []string{"timeout", catalogSeconds, path.Join(f.Paths.Tool, "pg_manage"), "node", "catalog"},
 		As:   f.Host.Owner, Stdin: bytes.NewReader(text),
@@ -101,7 +99,7 @@ func askCatalogs(ctx context.Context, h remote.Host, f *planner.NodeFacts, req n
 	var failed *remote.CommandError
 	switch {
 	case errors.As(err, &failed) && failed.Status == 124:
-		return nil, fmt.Errorf("%s: the target did not answer within %s", h.Name(), time.Since(begun).Round(time.Second))
+		return nil, fmt.Errorf("%s: the target did not answer within %s seconds", h.Name(), catalogSeconds)
 	case err != nil:
 		return nil, cause(ctx, err)
 	}

@@ -134,6 +134,12 @@ func TestDataDirectories(t *testing.T) {
 					write(t, d+"/global/pg_control", "short")
 					write(t, d+"/standby.signal", "")
 				}, planner.DataFacts{State: "cluster", MajorVersion: major, StandbySignal: true, Error: "pg_controldata: error: could not read file \"DATA/global/pg_control\": read 5 of 296"}},
+				"restored": {func(t *testing.T, d string) {
+					write(t, d+"/PG_VERSION", "9.6\n")
+					write(t, d+"/global/pg_control", "x")
+					write(t, d+"/recovery.signal", "")
+					write(t, d+"/pg_manage.restored", "0123456789abcdef\n")
+				}, planner.DataFacts{State: "cluster", Error: "no pg_controldata of PostgreSQL 9.6 was found", RecoverySignal: true, Restored: "0123456789abcdef"}},
 				"of another version": {func(t *testing.T, d string) {
 					write(t, d+"/PG_VERSION", "9.6\n")
 					write(t, d+"/global/pg_control", "x")

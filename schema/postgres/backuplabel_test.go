@@ -38,6 +38,9 @@ func TestParseBackupLabel(t *testing.T) {
 	if *b != want {
 		t.Errorf("got %+v", *b)
 	}
+	if b, err = ParseBackupLabel(strings.Replace(labelOfPrimary, "BACKUP FROM: primary", "BACKUP FROM: master", 1)); err != nil || b.FromStandby {
+		t.Errorf("of PostgreSQL 13: %+v, %v", b, err)
+	}
 	b, err = ParseBackupLabel(labelOfStandby)
 	if err != nil {
 		t.Fatal(err)

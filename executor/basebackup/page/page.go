@@ -22,51 +22,24 @@ var offsets = [lanes]uint32{
 	0x783125BB, 0x6CA8EAA2, 0xE407EAC6, 0x4B5CFC3E, 0x9FBF8C76, 0x15CA20BE, 0xF2CA9FD3, 0x959BD756,
 }
 
+// row is how many bytes the lanes take in at once.
+const row = lanes * 4
+
 // Checksum is what pd_checksum of a page ought to be, as block number block of the whole
-// relation. The length of p is a multiple of 128 bytes.
+// relation. The length of p is a multiple of 128 bytes, and not zero.
 func Checksum(p []byte, block uint32) uint16 {
-	var sum uint32
-	mask := uint32(0xFFFF0000) // pd_checksum itself counts as zero
-	for lane := 0; lane < lanes; lane += 8 {
-		o := (*[8]uint32)(offsets[lane:])
-		s0, s1, s2, s3, s4, s5, s6, s7 := o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7]
-		for at := lane * 4; at+32 <= len(p); at += lanes * 4 {
-			q := (*[32]byte)(p[at:])
-			// Two lanes a load. Without a function for a step the compiler keeps all sums in registers.
-			a := binary.LittleEndian.Uint64(q[0:8])
-			s0 ^= uint32(a)
-			s1 ^= uint32(a >> 32)
-			b := binary.LittleEndian.Uint64(q[8:16])
-			s2 ^= uint32(b) & mask
-			s3 ^= uint32(b >> 32)
-			c := binary.LittleEndian.Uint64(q[16:24])
-			s4 ^= uint32(c)
-			s5 ^= uint32(c >> 32)
-			d := binary.LittleEndian.Uint64(q[24:32])
-			s6 ^= uint32(d)
-			s7 ^= uint32(d >> 32)
-			mask = 0xFFFFFFFF
-			s0 = s0*prime ^ s0>>17
-			s1 = s1*prime ^ s1>>17
-			s2 = s2*prime ^ s2>>17
-			s3 = s3*prime ^ s3>>17
-			s4 = s4*prime ^ s4>>17
-			s5 = s5*prime ^ s5>>17
-			s6 = s6*prime ^ s6>>17
-			s7 = s7*prime ^ s7>>17
-		}
-		sum ^= end(s0) ^ end(s1) ^ end(s2) ^ end(s3) ^ end(s4) ^ end(s5) ^ end(s6) ^ end(s7)
+	sums := offsets
+	head := [row]byte(p)
+	head[8], head[9] = 0, 0 // pd_checksum itself counts as zero
+	var zeroes [2 * row]byte
+	rows(&sums, head[:])
+	rows(&sums, p[row:])
+	rows(&sums, zeroes[:]) // mixes in two more rounds
+	for _, s := range sums {
+		block ^= s
 	}
-	return uint16((sum^block)%65535 + 1)
+	return uint16(block%65535 + 1)
 }
-
-func step(sum, word uint32) uint32 {
-	t := sum ^ word
-	return t*prime ^ t>>17
-}
-
-// end mixes in two more rounds of zeroes.
-func end(sum uint32) uint32 { return step(step(sum, 0), 0) }
 
 // LSN is pd_lsn: the end of the WAL record that last changed the page.
 func LSN(p []byte) postgres.LSN {

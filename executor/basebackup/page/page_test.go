@@ -124,3 +124,28 @@ func number10(n int64) string {
 	}
 	return strconv.FormatInt(n, 10)
 }
+
+// TestBothWaysOfSumming: processors without AVX2 come to the same.
+func TestBothWaysOfSumming(t *testing.T) {
+	for n := row; n <= 32768; n *= 2 {
+		p := make([]byte, n)
+		for i := range p {
+			p[i] = byte(rand.Uint32())
+		}
+		a, b := offsets, offsets
+		rows(&a, p)
+		rowsGeneric(&b, p)
+		if a != b {
+			t.Errorf("%d bytes: %x, want %x", n, a, b)
+		}
+	}
+}
+
+func BenchmarkGeneric(b *testing.B) {
+	p := make([]byte, 8192)
+	sums := offsets
+	b.SetBytes(8192)
+	for range b.N {
+		rowsGeneric(&sums, p)
+	}
+}

@@ -78,7 +78,7 @@ func (o *Options) awaitWAL(ctx context.Context, x *session, was recovery, names 
 	}
 	begun := time.Now()
 	progress, told, pause := begun, begun, pollFirst
-	var archiver archiverState
+	archiver := o.archiverOf(ctx, x, was)
 	var asked time.Time // when the primary was asked in vain
 	for at := 0; ; {
 		has, err := o.has(ctx, names[at])
@@ -107,11 +107,11 @@ func (o *Options) awaitWAL(ctx context.Context, x *session, was recovery, names 
 		if now.Sub(told) >= noticeEvery || now.Sub(progress) >= limit {
 			told = now
 			seen := o.archiverOf(ctx, x, was)
-			if seen.archived != archiver.archived {
+			if seen.archived != archiver.archived && seen.before(names[at]) {
 				progress = now // it works off what came before
 			}
 			archiver = seen
-			why := waitReason(err, archiver)
+			why := waitReason(err, names[at], archiver)
 			if now.Sub(progress) >= limit {
 				return fmt.Errorf("%s has not come into the archive within %s: %s. The backup was not kept, since it could not be restored without it", names[at], limit, why)
 			}

@@ -19,6 +19,9 @@ type archiverState struct {
 	ofAStandby bool // which does not archive what it receives
 }
 
+// before says whether the archiver comes to a file only later: it takes them in their order.
+func (a *archiverState) before(name string) bool { return a.last < name }
+
 // archiverOf asks the server, which by now may be gone without harm.
 func (o *Options) archiverOf(ctx context.Context, x *session, was recovery) archiverState {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -37,7 +40,7 @@ func (o *Options) archiverOf(ctx context.Context, x *session, was recovery) arch
 }
 
 // waitReason says why a file may not be there yet.
-func waitReason(err error, a archiverState) string {
+func waitReason(err error, name string, a archiverState) string {
 	var why []string
 	if err != nil {
 		why = append(why, "the archive cannot be asked: "+err.Error())
@@ -51,6 +54,8 @@ func waitReason(err error, a archiverState) string {
 		why = append(why, fmt.Sprintf("archive_command fails, last for %s at %s (the server's log has its message)", a.failing, a.failed))
 	case !a.running:
 		why = append(why, "the server's archiver is not running")
+	case err == nil && !a.before(name):
+		why = append(why, fmt.Sprintf("the server has archived files up to %s, and this one not to here: does its archive_command lead elsewhere?", a.last))
 	case err == nil:
 		why = append(why, "the archiver is behind: the last file that it has archived is "+cmp.Or(a.last, "none"))
 	}

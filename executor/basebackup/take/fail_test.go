@@ -67,6 +67,21 @@ func TestFailingArchiveIsNamed(t *testing.T) {
 	}
 }
 
+// TestArchiveElsewhereIsNotAwaitedForEver has a busy server whose archiver works well and
+// stores its files in another place.
+func TestArchiveElsewhereIsNotAwaitedForEver(t *testing.T) {
+	s := newPG(t).primary("archive_command = 'true'")
+	o, _ := s.options()
+	o.ArchiveTimeout = 3 * time.Second
+	busy := s.command(s.bin+"/pgbench", "-h", s.root, "-p", "5401", "-U", "postgres", "-n", "-T", "120", "-f", s.root+"/switch", "postgres")
+	s.write(s.root+"/switch", "SELECT pg_switch_wal(); SELECT pg_logical_emit_message(false, 'x', 'y'); SELECT pg_sleep(0.2);")
+	if err := busy.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { busy.Process.Kill(); busy.Wait() }() //nolint:errcheck // killed
+	s.mustFail(t.Context(), o, "does its archive_command lead elsewhere?")
+}
+
 func TestOutageOfTheArchivePasses(t *testing.T) {
 	s := newPG(t).primary()
 	o, events := s.options()

@@ -112,7 +112,7 @@ func TestStandbyIsBackedUpWhileItsPrimaryIsIdle(t *testing.T) {
 	s.sql("CREATE TABLE t (n int); INSERT INTO t SELECT generate_series(1, 1000)")
 	b := s.standby("standby")
 	b.await("SELECT pg_last_wal_replay_lsn() >= '"+s.sql("SELECT pg_current_wal_lsn()")+"'", "t")
-	o, events := b.options()
+	o, _ := b.options()
 	var asked postgres.LSN
 	o.SwitchWAL = func(_ context.Context, upTo postgres.LSN) error {
 		asked = upTo
@@ -134,7 +134,7 @@ func TestStandbyIsBackedUpWhileItsPrimaryIsIdle(t *testing.T) {
 	}
 
 	// With nobody to end the segment the time-out says what can be done.
-	o, events = b.options()
+	o, events := b.options()
 	o.ArchiveTimeout = 2 * time.Second
 	s.sql("INSERT INTO t VALUES (1); CHECKPOINT")
 	b.await("SELECT pg_last_wal_replay_lsn() >= '"+s.sql("SELECT pg_current_wal_lsn()")+"'", "t")

@@ -241,12 +241,13 @@ func TestWaitReason(t *testing.T) {
 	}{
 		{nil, archiverState{running: true, archived: "5", last: "000000010000000000000005"}, "the archiver is behind: the last file that it has archived is 000000010000000000000005"},
 		{nil, archiverState{running: true, failing: "000000010000000000000006", failed: "2026-11-25 19:26:26 UTC"}, "archive_command fails, last for 000000010000000000000006 at 2026-11-25 19:26:26 UTC"},
+		{nil, archiverState{running: true, last: "000000010000000000000008"}, "does its archive_command lead elsewhere?"},
 		{nil, archiverState{}, "the server's archiver is not running"},
 		{nil, archiverState{unknown: away}, "the server cannot be asked about its archiver: connection refused"},
 		{nil, archiverState{ofAStandby: true}, "the primary archives it"},
 		{away, archiverState{running: true}, "the archive cannot be asked: connection refused"},
 	} {
-		if got := waitReason(c.err, c.a); !strings.Contains(got, c.want) {
+		if got := waitReason(c.err, "000000010000000000000007", c.a); !strings.Contains(got, c.want) {
 			t.Errorf("got %q, want %q", got, c.want)
 		}
 	}

@@ -202,6 +202,6 @@ func (x *indexed) load(part int) ([]*wanted, error) {
 		w.path, w.sums = string(b[:n]), b[n:]
 		all = append(all, w)
 	}
-	slices.SortFunc(all, func(a, b *wanted) int { return cmp.Or(cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Skip, b.Skip)) })
+	slices.SortFunc(all, func(v, w *wanted) int { return cmp.Or(cmp.Compare(v.Offset, w.Offset), cmp.Compare(v.Skip, w.Skip)) })
 	return all, nil
 }

@@ -43,14 +43,20 @@ func (e *damagedError) Unwrap() error { return e.err }
 // among them, and say why. An error says that the target could not be read; a target that
 // has nothing of this cluster has no backups.
 func (c *Catalog) List(ctx context.Context) ([]Entry, error) {
-	all, _, err := c.survey(ctx)
-	return all, err
+	folders, err := c.look(ctx)
+	return entries(folders), err
 }
 
 // Unfinished gives the labels of directories that hold files and no backup.json: of
 // backups that are being taken, or whose writer died, or that were not removed to the end.
 func (c *Catalog) Unfinished(ctx context.Context) ([]string, error) {
-	_, unfinished, err := c.survey(ctx)
+	folders, err := c.look(ctx)
+	var unfinished []string
+	for _, f := range folders {
+		if f.entry == nil && len(f.files) > 0 {
+			unfinished = append(unfinished, f.label)
+		}
+	}
 	return unfinished, err
 }
 
@@ -66,39 +72,47 @@ func (f *folder) claimed() bool {
 	return slices.ContainsFunc(f.files, func(i storage.Info) bool { return i.Name == claimName })
 }
 
-// Begun gives those of Unfinished that somebody has begun and neither completed nor given
-// up: what they need, such as WAL, is not known. Those of dead writers are among them
-// until Sweep.
+// Needs gives what List does, and the labels of Unfinished that somebody has begun and
+// neither completed nor given up, from one look: a backup that is completed meanwhile is
+// in one of the two. What those that are begun need, such as WAL, is not known; those of
+// dead writers are among them until Sweep.
+func (c *Catalog) Needs(ctx context.Context) (all []Entry, begun []string, err error) {
+	folders, err := c.look(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, f := range folders {
+		if f.entry == nil && f.claimed() {
+			begun = append(begun, f.label)
+		}
+	}
+	return entries(folders), begun, nil
+}
+
+// Begun is the second of what Needs gives.
 func (c *Catalog) Begun(ctx context.Context) ([]string, error) {
+	_, begun, err := c.Needs(ctx)
+	return begun, err
+}
+
+func (c *Catalog) look(ctx context.Context) ([]folder, error) {
 	folders, err := c.folders(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%s: looking for the backups of %s: %w", c.d, c.dir, err)
 	}
-	var out []string
-	for _, f := range folders {
-		if f.entry == nil && f.claimed() {
-			out = append(out, f.label)
-		}
-	}
-	return out, nil
+	return folders, nil
 }
 
-func (c *Catalog) survey(ctx context.Context) (all []Entry, unfinished []string, err error) {
-	folders, err := c.folders(ctx)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: looking for the backups of %s: %w", c.d, c.dir, err)
-	}
+// entries gives the backups of all directories, judged and sorted.
+func entries(folders []folder) (all []Entry) {
 	for _, f := range folders {
-		switch {
-		case f.entry != nil:
+		if f.entry != nil {
 			all = append(all, *f.entry)
-		case len(f.files) > 0:
-			unfinished = append(unfinished, f.label)
 		}
 	}
 	judge(all)
 	slices.SortStableFunc(all, func(a, b Entry) int { return cmp.Or(a.StartTime.Compare(b.StartTime), cmp.Compare(a.Label, b.Label)) })
-	return all, unfinished, nil
+	return all
 }
 
 // folders reads all directories whose names are labels, in their order.

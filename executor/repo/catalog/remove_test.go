@@ -187,7 +187,10 @@ func TestSweepLeavesARunningBackupAlone(t *testing.T) {
 		t.Errorf("what a dead writer left in a backup: %v", err)
 	}
 	unfinished, err1 := c.Unfinished(t.Context())
-	begun, err2 := c.Begun(t.Context())
+	listed, begun, err2 := c.Needs(t.Context())
+	if len(listed) != 1 || listed[0].Label != whole.Label {
+		t.Errorf("listed are %+v", listed)
+	}
 	if err := errors.Join(err1, err2); err != nil || len(unfinished) != 1 || unfinished[0] != running.Label || len(begun) != 1 {
 		t.Errorf("unfinished are %q and begun %q, %v", unfinished, begun, err)
 	}

@@ -39,7 +39,7 @@ type Options struct {
 	// Kept are all backups of the cluster that the archive is of, at all targets, read after
 	// the last of them was removed. The broken ones count too, since somebody may mend them.
 	Kept []catalog.Entry
-	// Begun are the backups that are being taken, or seem to be (see catalog.Begun): where
+	// Begun are the backups that are being taken, or seem to be (see catalog.Needs): where
 	// they begin is not known, and so nothing goes while there are any.
 	Begun  []string
 	DryRun bool // tell what would go, and remove nothing
