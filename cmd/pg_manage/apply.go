@@ -20,6 +20,7 @@ type applyOptions struct {
 	parallelism int
 	lockTimeout time.Duration
 	verbose     bool
+	lead        string // what the steps lead to, where that is not what is declared
 }
 
 func (a *app) applyCommand() *cobra.Command {
@@ -145,7 +146,7 @@ func (a *app) applyPlan(cmd *cobra.Command, o *applyOptions, w *world, again str
 			return unknownName("node", name, names(w.cfg))
 		}
 	}
-	opt := view.PlanOptions{Commands: o.verbose, Consent: true}
+	opt := view.PlanOptions{Commands: o.verbose, Consent: true, Lead: o.lead}
 	switch {
 	case a.json:
 		view.PlanJSON(a.out(cmd), p, opt)

@@ -177,8 +177,9 @@ func (a *app) restore(cmd *cobra.Command, o *restoreOptions, name string, want *
 	if err := w.planWith(planner.Options{Restore: req}); err != nil {
 		return fmt.Errorf("cannot plan: %w", err)
 	}
+	o.apply.lead = fmt.Sprintf("These steps bring cluster %s back, %s:", c.Name, planner.RecoveryText(*want))
 	if o.dryRun {
-		opt := view.PlanOptions{Commands: o.apply.verbose}
+		opt := view.PlanOptions{Commands: o.apply.verbose, Lead: o.apply.lead}
 		switch {
 		case a.json:
 			view.PlanJSON(a.out(cmd), w.plan, opt)

@@ -17,6 +17,7 @@ type PlanOptions struct {
 	SavedTo  string // the file it was saved to; "" when it was not
 	Commands bool   // all commands, not only the first ones, and how steps are undone
 	Consent  bool   // a question follows: leave out the hint on what to run next
+	Lead     string // what the steps lead to; "" is what is declared
 }
 
 // foldedCommands is how many commands of a step are shown unless all are asked for.
@@ -33,7 +34,11 @@ func PlanHuman(w io.Writer, st Style, p *planner.Plan, opt PlanOptions) {
 		fmt.Fprintf(w, "%s Your clusters match the configuration.\n", st.paint(bold+";"+green, "No changes."))
 		return
 	}
-	fmt.Fprintf(w, "These steps lead from what was observed to what is declared:\n")
+	lead := "These steps lead from what was observed to what is declared:"
+	if opt.Lead != "" {
+		lead = opt.Lead
+	}
+	fmt.Fprintln(w, clean(lead))
 	legend(w, st, p.Steps)
 	for _, cluster := range clustersOf(p) {
 		fmt.Fprintf(w, "\n%s\n", st.paint(bold, "cluster "+clean(cluster)))

@@ -116,7 +116,10 @@ func verifyBackupHuman(w io.Writer, st Style, b VerifyBackup) {
 	}
 	fmt.Fprintf(w, "%s at %s: %s", st.paint(bold, clean(b.Cluster)+": "+clean(b.Label)), clean(b.Target), verdict)
 	if b.Files > 0 {
-		fmt.Fprintf(w, ", %s, %s (%s read)", plural(int(b.Files), "file", "files"), size(b.SizeBytes), size(b.StoredBytes))
+		fmt.Fprintf(w, ", %s, %s", plural(int(b.Files), "file", "files"), size(b.SizeBytes))
+		if b.StoredBytes > 0 {
+			fmt.Fprintf(w, " (%s read)", size(b.StoredBytes))
+		}
 	}
 	fmt.Fprintf(w, ", in %s on %s\n", age(b.ElapsedNS), clean(b.Node))
 	bad := func(text string) {
