@@ -202,6 +202,8 @@ func (x *indexed) load(part int) ([]*wanted, error) {
 		w.path, w.sums = string(b[:n]), b[n:]
 		all = append(all, w)
 	}
-	slices.SortFunc(all, func(a, b *wanted) int { return cmp.Or(cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Skip, b.Skip)) })
+	slices.SortFunc(all, func(one, other *wanted) int {
+		return cmp.Or(cmp.Compare(one.Offset, other.Offset), cmp.Compare(one.Skip, other.Skip))
+	})
 	return all, nil
 }
