@@ -101,7 +101,8 @@ func (w *work) recover(ctx context.Context, d planner.RecoverDetail) error {
 	if err := w.callNode(ctx, "settings", node.SettingsRequest{Version: node.Version, DataDir: in.DataDir, Clean: true, Major: in.Major, StateDir: in.State}, &node.SettingsResult{}, nil); err != nil {
 		return fmt.Errorf("take the settings of the recovery away: %w", err)
 	}
-	if err := in.Reload(ctx); err != nil {
+	// Until it is started again the server keeps where its recovery ended among its settings.
+	if err := in.Restart(ctx); err != nil {
 		return err
 	}
 	if d.Intent {
