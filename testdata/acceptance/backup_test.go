@@ -208,7 +208,6 @@ func inPlace(s *site, n *lab.Node) {
 	psql(s.t, n, "CREATE TABLE precious AS SELECT g FROM generate_series(1, 1000) g")
 	before := psql(s.t, n, "SELECT clock_timestamp()")
 	psql(s.t, n, "DROP TABLE precious")
-	psql(s.t, n, "SELECT pg_switch_wal()")
 	s.archived("node1")
 	if r := s.run("restore", "main", "--to-time", before, "--auto-approve"); r.code == 0 {
 		s.t.Fatalf("data was put aside without consent:\n%s", r.stdout)

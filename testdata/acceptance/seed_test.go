@@ -41,7 +41,7 @@ func TestClusterFromBackup(t *testing.T) {
 		})
 		s.write("cluster.hcl", strings.Replace(clusterFile(s.version, []string{"node1", "node2", "node3"}, nightly, logged),
 			"host = \"{{node3}}\"", "host = \"{{node3}}\"\n    seed_from = [\"backup\"]", 1))
-		s.plan().want(s.t, exitChanges).says(s.t, "from backup", s.newest())
+		s.plan().want(s.t, exitChanges).says(s.t, "from base backup "+s.newest())
 		s.apply()
 		close(stop)
 		load.Wait()

@@ -3,11 +3,12 @@
 # because it is slow: look at the figures, on a machine that does nothing else (see the
 # load, printed first and last).
 #
-#   sudo testdata/bench/run.sh [SCALE [RUNS [SEGMENTS]]]
+#   sudo testdata/bench/run.sh [SCALE [RUNS [SEGMENTS [BACKUPS]]]]
 #
 # SCALE     pgbench scale of the database that a standby is built from, 15 MB each (60)
 # RUNS      how often each plan and each ssh is timed (15)
-# SEGMENTS  of WAL in the backlog that is archived, 16 MiB each (200); 0 leaves this out, the longest part
+# SEGMENTS  of WAL in the backlog that is archived, 16 MiB each (200); 0 leaves this out
+# BACKUPS   pgbench scale of the database that base backups are taken of (150); 0 leaves this out, the longest part
 #
 # It needs what the labs of the tests need: Linux, root, openssh-client, and the cached
 # root of Debian 13 (built at the first use). The nodes share this machine's processors
@@ -37,6 +38,12 @@ if [ "${3:-200}" -gt 0 ]; then
 	echo
 	echo "== WAL: archiving and recovery beside pgBackRest and cp (testdata/bench/wal; goals in its table)"
 	go run ./testdata/bench/wal -segments "${3:-200}"
+fi
+
+if [ "${4:-150}" -gt 0 ]; then
+	echo
+	echo "== Base backups: taking and restoring them beside pgBackRest and cp (testdata/bench/backup; goals in its table)"
+	go run ./testdata/bench/backup -scale "${4:-150}"
 fi
 
 echo

@@ -202,6 +202,8 @@ func (x *indexed) load(part int) ([]*wanted, error) {
 		w.path, w.sums = string(b[:n]), b[n:]
 		all = append(all, w)
 	}
-	slices.SortFunc(all, func(v, w *wanted) int { return cmp.Or(cmp.Compare(v.Offset, w.Offset), cmp.Compare(v.Skip, w.Skip)) })
+	slices.SortFunc(all, func(one, other *wanted) int {
+		return cmp.Or(cmp.Compare(one.Offset, other.Offset), cmp.Compare(one.Skip, other.Skip))
+	})
 	return all, nil
 }

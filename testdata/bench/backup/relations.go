@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
 	"time"
 
 	"pg_manage/testdata/bench/hosts"
@@ -13,11 +15,7 @@ const relationFacts = "SELECT count(*) || ' relations of ' || sum(relpages) FROM
 
 // smallRelations measures how long a file takes when there are many small ones.
 func (s *site) smallRelations() error {
-	err := s.instance("relations", relationFacts, func(v *hosts.Server) error {
-		_, err := v.SQL(fmt.Sprintf("DO $$ BEGIN FOR i IN 1..%d LOOP EXECUTE 'CREATE TABLE r' || i || ' AS SELECT 1 AS x'; "+
-			"IF i %% 500 = 0 THEN COMMIT; END IF; END LOOP; END $$", s.relations))
-		return err
-	})
+	err := s.instance("relations", relationFacts, s.makeRelations)
 	if err != nil {
 		return err
 	}
@@ -62,4 +60,20 @@ func (s *site) reportSmall(what string, n int, cs []*contender, took []spent) {
 	for i := 1; i < len(cs); i++ {
 		s.report.Row(fmt.Sprintf("g  %d files, %s: pg_manage / %s", n, what, cs[i].name), "", table.Times(took[0].wall, took[i].wall), perFile(0)+"; "+perFile(i))
 	}
+}
+
+// makeRelations makes small relations, several at a time.
+func (s *site) makeRelations(v *hosts.Server) error {
+	const sessions = 4
+	errs := make([]error, sessions)
+	var wg sync.WaitGroup
+	for i := range sessions {
+		first, last := 1+i*s.relations/sessions, (i+1)*s.relations/sessions
+		wg.Go(func() {
+			_, errs[i] = v.SQL(fmt.Sprintf("DO $$ BEGIN FOR i IN %d..%d LOOP EXECUTE 'CREATE TABLE r' || i || ' AS SELECT 1 AS x'; "+
+				"IF i %% 1000 = 0 THEN COMMIT; END IF; END LOOP; END $$", first, last))
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
