@@ -123,17 +123,8 @@ func (b *builder) diffSettings(n *schema.Node) settingsDiff {
 			d.reload = append(d.reload, name)
 		case gone[name]:
 			d.restart = append(d.restart, name)
-<<<<<<< HEAD
 		case !f.Server.InRecovery && strings.HasPrefix(name, "recovery_target"):
 			// Left from a recovery that has ended, and of no effect on a primary.
-=======
-<<<<<<< HEAD
-		case strings.HasPrefix(name, "recovery_target"): // of a recovery that has ended: they steer nothing any more
-=======
-		case !f.Server.InRecovery && strings.HasPrefix(name, "recovery_target"):
-			// Left from a recovery that has ended, and of no effect on a primary.
->>>>>>> core
->>>>>>> refs/heads/cmd
 		default:
 			b.warnf(n, "pg_manage does not restart for what it does not govern.", "%s on %s was changed outside pg_manage and waits for a restart", name, n.Name)
 		}
