@@ -50,6 +50,7 @@ const (
 	pollFirst      = 50 * time.Millisecond
 	pollLast       = 3 * time.Second
 	askTime        = time.Minute // for one answer of the archive
+	switchAgain    = time.Minute // until a primary that was asked for a segment is asked again
 )
 
 // neededWAL names the segments that recovery from start to stop reads.
@@ -79,7 +80,7 @@ func (o *Options) awaitWAL(ctx context.Context, x *session, was recovery, names 
 	begun := time.Now()
 	progress, told, pause := begun, begun, pollFirst
 	archiver := o.archiverOf(ctx, x, was)
-	var asked time.Time // when the primary was asked in vain
+	var ask time.Time // when the primary is asked next
 	for at := 0; ; {
 		has, err := o.has(ctx, names[at])
 		if err == nil && has {
@@ -96,12 +97,10 @@ func (o *Options) awaitWAL(ctx context.Context, x *session, was recovery, names 
 			return fmt.Errorf("wait for %s in the archive: %w", names[at], err)
 		}
 		now := time.Now()
-		if was.standby && at == len(names)-1 && !asked.After(now.Add(-noticeEvery)) {
+		if was.standby && at == len(names)-1 && !now.Before(ask) {
 			// A primary that nobody writes to never fills the segment.
-			if o.switchPrimary(ctx, stop) {
-				asked = now.Add(limit)
-			} else {
-				asked = now
+			if ask = now.Add(noticeEvery); o.switchPrimary(ctx, stop) {
+				ask = now.Add(switchAgain)
 			}
 		}
 		if now.Sub(told) >= noticeEvery || now.Sub(progress) >= limit {

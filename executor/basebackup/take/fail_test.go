@@ -49,7 +49,7 @@ func TestIdlePrimaryDoesNotHang(t *testing.T) {
 	begun := time.Now()
 	s.mustTake(o)
 	s.mustTake(o)
-	if d := time.Since(begun); d > 30*time.Second {
+	if d := time.Since(begun); d > time.Minute {
 		t.Errorf("two backups of an idle server took %s", d)
 	}
 }

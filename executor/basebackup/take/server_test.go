@@ -30,6 +30,7 @@ type pg struct {
 // newPG finds the newest installation, or the one in PG_MANAGE_TEST_BIN.
 func newPG(t *testing.T) *pg {
 	t.Helper()
+	t.Parallel() // they wait more than they work
 	p := &pg{t: t, bin: os.Getenv("PG_MANAGE_TEST_BIN")}
 	for v := 13; v < 30 && os.Getenv("PG_MANAGE_TEST_BIN") == ""; v++ {
 		if dir := fmt.Sprintf("/usr/lib/postgresql/%d/bin", v); exec.Command(dir+"/postgres", "--version").Run() == nil {
