@@ -84,20 +84,20 @@ func clone(c *schema.Cluster) *schema.Cluster {
 		r := *c.Replication
 		d.Replication = &r
 	}
+	targets := map[*schema.Target]*schema.Target{} // those that are one stay one
 	d.Archives = nil
 	for _, archive := range c.Archives {
 		a := *archive
 		t := *a.Target
+		targets[a.Target] = &t
 		a.Target = &t
 		d.Archives = append(d.Archives, &a)
 	}
 	d.Backups = nil
 	for _, backup := range c.Backups {
 		k := *backup
-		for _, a := range d.Archives { // targets that are one stay one
-			if a.Target.Name == k.Target.Name {
-				k.Target = a.Target
-			}
+		if t := targets[k.Target]; t != nil {
+			k.Target = t
 		}
 		d.Backups = append(d.Backups, &k)
 	}
