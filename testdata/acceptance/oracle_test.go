@@ -23,7 +23,7 @@ type commit struct {
 // history is what was committed on one timeline and on those that it came from, in the order of the WAL.
 type history []commit
 
-var commitLine = regexp.MustCompile(`tx: +([0-9]+), lsn: ([0-9A-F]+/[0-9A-F]+), .*desc: COMMIT ([0-9-]+ [0-9:.]+ \S+)`)
+var commitLine = regexp.MustCompile(`tx: +([0-9]+), lsn: ([0-9A-F]+/[0-9A-F]+), .*desc: COMMIT ([0-9-]+ [0-9:.]+ [A-Z]+)`)
 
 // commits reads the archive with pg_waldump. rows maps transaction IDs to rows.
 func commits(t testing.TB, n *lab.Node, dir string, timeline int, rows map[string]int) history {
