@@ -178,14 +178,18 @@ func unpackArchive(t testing.TB, vault, n *lab.Node, dir string) {
 			t.Fatal(err)
 		}
 		name, packed := strings.CutSuffix(path.Base(h.Name), ".zst")
-		if h.Typeflag != tar.TypeReg || !packed {
+		if h.Typeflag != tar.TypeReg {
 			continue
 		}
-		var plain bytes.Buffer
-		if err := dec.Reset(r); err != nil {
-			t.Fatal(err)
+		content := io.Reader(r)
+		if packed {
+			if err := dec.Reset(r); err != nil {
+				t.Fatal(err)
+			}
+			content = dec
 		}
-		if _, err := io.Copy(&plain, dec); err != nil {
+		var plain bytes.Buffer
+		if _, err := io.Copy(&plain, content); err != nil {
 			t.Fatal(err)
 		}
 		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(plain.Len())}); err != nil {
