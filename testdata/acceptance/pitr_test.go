@@ -26,36 +26,36 @@ func TestPITROracle(t *testing.T) {
 	manual := `backup "manual" { target = "vault" }`
 	s.declare([]string{"node1"}, manual)
 	s.converge()
-	rows := map[string]int{}
+	rows := []map[string]int{{}, {}, {}} // of each timeline: another one has the same transaction IDs for others
 	mark := func(name string) { psql(t, n1, "SELECT pg_create_restore_point('"+name+"')") }
 	psql(t, n1, "CREATE TABLE oracle (id int PRIMARY KEY, fill text)")
 	s.ok("backup", "main", "--full")
-	s.writeRows("node1", 1, 20, rows)
+	s.writeRows("node1", 1, 20, rows[0])
 	mark("one")
-	s.writeRows("node1", 21, 20, rows)
+	s.writeRows("node1", 21, 20, rows[0])
 	s.ok("backup", "main", "--incremental")
-	s.writeRows("node1", 41, 20, rows)
+	s.writeRows("node1", 41, 20, rows[0])
 	mark("two")
-	s.writeRows("node1", 61, 20, rows)
+	s.writeRows("node1", 61, 20, rows[0])
 	s.archived("node1")
 	// Back to "two": rows 61 to 80 are on the old timeline alone.
 	s.ok("restore", "main", "--to-name=two", "--auto-approve", "--allow-data-loss=node1")
-	s.writeRows("node1", 101, 20, rows)
+	s.writeRows("node1", 101, 20, rows[1])
 	mark("three")
 	s.ok("backup", "main", "--incremental")
-	s.writeRows("node1", 121, 20, rows)
+	s.writeRows("node1", 121, 20, rows[1])
 	s.archived("node1")
 	s.ok("restore", "main", "--latest", "--auto-approve", "--allow-data-loss=node1")
-	s.writeRows("node1", 201, 20, rows)
+	s.writeRows("node1", 201, 20, rows[2])
 	mark("four")
-	s.writeRows("node1", 221, 20, rows)
+	s.writeRows("node1", 221, 20, rows[2])
 	s.archived("node1")
 
 	const wal = "/var/lib/postgresql/oracle"
 	unpackArchive(t, s.node("vault"), n1, wal)
-	one := commits(t, n1, wal, 1, rows)
-	two := slices.Concat(one.before(fork(t, n1, wal, 2)), commits(t, n1, wal, 2, rows))
-	three := slices.Concat(two.before(fork(t, n1, wal, 3)), commits(t, n1, wal, 3, rows))
+	one := commits(t, n1, wal, 1, rows[0])
+	two := slices.Concat(one.before(fork(t, n1, wal, 2)), commits(t, n1, wal, 2, rows[1]))
+	three := slices.Concat(two.before(fork(t, n1, wal, 3)), commits(t, n1, wal, 3, rows[2]))
 	if len(one.all()) != 80 || len(two.all()) != 100 || len(three.all()) != 140 {
 		t.Fatalf("the timelines have %d, %d and %d rows", len(one.all()), len(two.all()), len(three.all()))
 	}
