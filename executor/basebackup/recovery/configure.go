@@ -255,8 +255,13 @@ func (d *drill) files(control *postgres.ControlData, preload string) error {
 		{"log_destination", "stderr"},
 		{"lc_messages", "C"},
 		{"shared_preload_libraries", preload},
+		// Nothing starts by itself: subscriptions would take from their publishers what is the
+		// source's, and jobs of extensions would be done twice. Without hot_standby it may be lower
+		// than it was (xlog.c, CheckRequiredParameterValues).
+		{"max_worker_processes", "0"},
+		{"max_logical_replication_workers", "0"},
 	}
-	for _, name := range []string{"max_connections", "max_worker_processes", "max_wal_senders", "max_prepared_transactions", "max_locks_per_transaction"} {
+	for _, name := range []string{"max_connections", "max_wal_senders", "max_prepared_transactions", "max_locks_per_transaction"} {
 		if v := control.Settings[name]; v != "" {
 			conf = append(conf, setting{name, v})
 		}

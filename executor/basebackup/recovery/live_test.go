@@ -42,6 +42,21 @@ func TestADrillLeavesTheTablespacesOfTheSourceAlone(t *testing.T) {
 	}
 }
 
+// TestADrillDoesNothingOfWhatTheSourceDoesByItself: a subscription of the source would take
+// from its publisher what is the source's.
+func TestADrillDoesNothingOfWhatTheSourceDoesByItself(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "create subscription sub connection 'host=/nowhere dbname=postgres' publication p with (connect = false)", "alter subscription sub enable")
+	a := b.drill(func(o *Options) { o.Keep = true })
+	if a.Error != "" || len(a.Result.Problems) > 0 {
+		t.Fatalf("%+v %+v", a, a.Result)
+	}
+	log := read(t, a.Result.Scratch, logName)
+	if !strings.Contains(log, "database system is ready to accept connections") || strings.Contains(log, "logical replication") {
+		t.Error(log)
+	}
+}
+
 // sums lists all files below a directory with what they hold.
 func sums(t *testing.T, dir string) (text string) {
 	t.Helper()
