@@ -34,9 +34,15 @@ func excluded(dir, name string) bool {
 		case "postmaster.pid", "postmaster.opts", "postgresql.auto.conf.tmp", "current_logfiles", "current_logfiles.tmp",
 			"backup_label", "backup_label.old", "tablespace_map", "tablespace_map.old", "backup_manifest":
 			return true
+		case "pg_manage.restoring", "pg_manage.restoring.pg_manage-tmp": // of a restore that was cut off (see package restore)
+			return true
 		}
 	case "global":
-		return name == "pg_control" // comes last
+		switch name {
+		case "pg_control", // comes last
+			"pg_control.pg_manage-new", "pg_control.pg_manage-old":
+			return true
+		}
 	}
 	return false
 }

@@ -58,7 +58,33 @@ func (d *drill) configure(ctx context.Context) (*postgres.ControlData, error) {
 	if err := Write(d.scratch.data(), s); err != nil {
 		return nil, err
 	}
+	if err := d.fence(); err != nil {
+		return nil, err
+	}
 	return control, d.files(control, preload)
+}
+
+// spacesLinks is where the links to tablespaces are.
+const spacesLinks = "pg_tblspc"
+
+// fence lets nobody make links to tablespaces beside those that the restore has made. Replay of
+// CREATE TABLESPACE makes one to the place that it had on the source (tablespace.c), and
+// on the source's node the drill's server would write to the live files from then on.
+// tablespace_map makes the links anew, and says nothing that they don't.
+func (d *drill) fence() error {
+	if err := remove(d.scratch.data(), "tablespace_map"); err != nil {
+		return err
+	}
+	return os.Chmod(filepath.Join(d.scratch.data(), spacesLinks), 0o500)
+}
+
+// unfence lets the directory be removed.
+func (s *scratch) unfence() error {
+	err := os.Chmod(filepath.Join(s.data(), spacesLinks), 0o700)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 func (d *drill) program(name string) string { return filepath.Join(d.BinDir, name) }
@@ -229,8 +255,13 @@ func (d *drill) files(control *postgres.ControlData, preload string) error {
 		{"log_destination", "stderr"},
 		{"lc_messages", "C"},
 		{"shared_preload_libraries", preload},
+		// Nothing starts by itself: subscriptions would take from their publishers what is the
+		// source's, and jobs of extensions would be done twice. Without hot_standby it may be lower
+		// than it was (xlog.c, CheckRequiredParameterValues).
+		{"max_worker_processes", "0"},
+		{"max_logical_replication_workers", "0"},
 	}
-	for _, name := range []string{"max_connections", "max_worker_processes", "max_wal_senders", "max_prepared_transactions", "max_locks_per_transaction"} {
+	for _, name := range []string{"max_connections", "max_wal_senders", "max_prepared_transactions", "max_locks_per_transaction"} {
 		if v := control.Settings[name]; v != "" {
 			conf = append(conf, setting{name, v})
 		}

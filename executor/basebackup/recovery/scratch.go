@@ -219,6 +219,9 @@ func (s *scratch) runs(pid int) bool {
 // clear removes the directory, the marker last, and lets go of the lock.
 func (s *scratch) clear() error {
 	entries, err := os.ReadDir(s.dir)
+	if err == nil {
+		err = s.unfence()
+	}
 	if err != nil {
 		return errors.Join(err, s.close())
 	}

@@ -72,7 +72,16 @@ type startError struct {
 }
 
 func (e *startError) Error() string {
-	return fmt.Sprintf("PostgreSQL did not come up on the restored files (%v): %s", e.err, e.log)
+	why := ""
+	if e.fenced() {
+		why = "the WAL behind the backup makes a tablespace, whose place here may be the source's own, so that the drill must not go on: take another backup and let it be drilled; "
+	}
+	return fmt.Sprintf("PostgreSQL did not come up on the restored files (%v): %s%s", e.err, why, e.log)
+}
+
+// fenced says that the server wanted to make a link to a tablespace.
+func (e *startError) fenced() bool {
+	return strings.Contains(e.log, "symbolic link \""+spacesLinks+"/") && strings.Contains(e.log, "Permission denied")
 }
 
 func (e *startError) Unwrap() error { return e.err }
@@ -80,7 +89,7 @@ func (e *startError) Unwrap() error { return e.err }
 // files says that the fault is in the restored files or in the WAL, as far as the log tells. An
 // archive that could not be asked, or want of memory, proves nothing.
 func (e *startError) files() bool {
-	if strings.Contains(e.log, "could not restore file") {
+	if strings.Contains(e.log, "could not restore file") || e.fenced() {
 		return false
 	}
 	for _, s := range []string{

@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"pg_manage/executor/basebackup/frame"
 )
 
 // checkTarget refuses places that a restore must not or cannot write to. It settles whether
@@ -133,6 +136,15 @@ func (r *restoring) checkData() error {
 	if r.old, err = readMarker(p.dir); err != nil {
 		return err
 	}
+	if r.old != nil {
+		used, err := r.used()
+		if err != nil {
+			return err
+		}
+		if used {
+			r.old = nil
+		}
+	}
 	if m := r.old; m != nil {
 		switch {
 		case m.SystemIdentifier != r.info.SystemIdentifier:
@@ -162,6 +174,20 @@ func (r *restoring) checkData() error {
 	}
 	r.delta = true
 	return nil
+}
+
+// used says whether a data directory with a mark may have been used since: it can be started,
+// and is not just what the restore has left that the mark tells of.
+func (r *restoring) used() (bool, error) {
+	have, err := os.ReadFile(filepath.Join(r.layout.data.dir, controlFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	control, _, err := r.chain.File(controlFile)
+	return err == nil && (r.old.Label != r.Label || !bytes.Equal(frame.Sums(nil, have), control.Sums)), err
 }
 
 // refuseRunning fails when postmaster.pid names a live process of the data directory.

@@ -1,13 +1,18 @@
 package restore
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -15,6 +20,9 @@ import (
 
 // walName is what WAL files are called: segments, also partial ones, and timeline histories.
 var walName = regexp.MustCompile(`^([0-9A-F]{24}(\.partial)?|[0-9A-F]{8}\.history)$`)
+
+// segmentName is how long the name of a segment is.
+const segmentName = 24
 
 // saveWAL moves WAL that is not marked as archived out of pg_wal: recovery would read it as
 // if it were the restored cluster's, and it may be the only copy of the last commits. It
@@ -42,7 +50,11 @@ func (r *restoring) saveWAL() error {
 		}
 		from, p, rel = to, wal, "."
 	}
-	names, size, err := unarchived(p, rel)
+	own, err := r.ownTimeline()
+	if err != nil {
+		return err
+	}
+	names, size, err := unarchived(p, rel, own)
 	if err != nil || len(names) == 0 {
 		return err
 	}
@@ -57,12 +69,53 @@ func (r *restoring) saveWAL() error {
 	if err := errors.Join(syncPath(r.report.OldWAL), syncPath(from)); err != nil {
 		return fmt.Errorf("move the cluster's old WAL aside: %w", err)
 	}
-	r.Notice(fmt.Sprintf("%d WAL files of the cluster before (%s) that are not marked as archived were moved to %s: remove them when they are not needed", len(names), humanize.IBytes(uint64(size)), r.report.OldWAL))
+	r.Notice(fmt.Sprintf("%d WAL files of the cluster before (%s) that may not be archived were moved to %s: remove them when they are not needed", len(names), humanize.IBytes(uint64(size)), r.report.OldWAL))
 	return nil
 }
 
-// unarchived lists the WAL files of a directory without a mark that they are archived.
-func unarchived(p *place, dir string) (names []string, size int64, err error) {
+// States in pg_control, and where it has them and the timeline of the last checkpoint
+// (src/include/catalog/pg_control.h, of all versions from 13 on).
+const (
+	stoppedInRecovery = 2
+	inRecovery        = 5
+	stateOffset       = 16
+	timelineOffset    = 48
+)
+
+// ownTimeline is the timeline that the cluster before wrote itself, as a primary. A standby
+// marks as archived what it receives, whatever its primary has archived
+// (walreceiver.c): of a standby it is none, which is one above all, and of a promoted one the last.
+func (r *restoring) ownTimeline() (uint32, error) {
+	f, err := r.layout.data.root.Open(controlOld)
+	if errors.Is(err, fs.ErrNotExist) {
+		return math.MaxUint32, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = f.Close() }()
+	b := make([]byte, timelineOffset+4)
+	if _, err := io.ReadFull(f, b); err != nil {
+		return 0, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	if state := binary.NativeEndian.Uint32(b[stateOffset:]); state == stoppedInRecovery || state == inRecovery {
+		return math.MaxUint32, nil
+	}
+	return binary.NativeEndian.Uint32(b[timelineOffset:]), nil
+}
+
+// timelineOf is the timeline in the name of a WAL file.
+func timelineOf(name string) uint32 {
+	n, err := strconv.ParseUint(name[:8], 16, 32)
+	if err != nil {
+		return 0
+	}
+	return uint32(n)
+}
+
+// unarchived lists the WAL files of a directory without a mark that they are archived, and
+// the segments of timelines before the cluster's own, of which the mark says nothing.
+func unarchived(p *place, dir string, own uint32) (names []string, size int64, err error) {
 	d, err := p.root.Open(dir)
 	if err != nil {
 		return nil, 0, err
@@ -71,12 +124,16 @@ func unarchived(p *place, dir string) (names []string, size int64, err error) {
 	if err = errors.Join(err, d.Close()); err != nil {
 		return nil, 0, err
 	}
+	infos = slices.DeleteFunc(infos, func(i fs.FileInfo) bool { return !i.Mode().IsRegular() || !walName.MatchString(i.Name()) })
 	for _, info := range infos {
-		if !info.Mode().IsRegular() || !walName.MatchString(info.Name()) {
-			continue
+		if len(info.Name()) >= segmentName { // right after a promotion pg_control does not tell of it yet
+			own = max(own, timelineOf(info.Name()))
 		}
+	}
+	for _, info := range infos {
+		received := len(info.Name()) >= segmentName && timelineOf(info.Name()) < own
 		switch _, err := p.root.Lstat(path.Join(dir, "archive_status", info.Name()+".done")); {
-		case errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, fs.ErrNotExist), err == nil && received:
 			names = append(names, info.Name())
 			size += info.Size()
 		case err != nil:

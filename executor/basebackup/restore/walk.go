@@ -155,9 +155,17 @@ func (w *walker) owned(p *place, rel string) bool {
 	return owned(p.path(rel))
 }
 
-// allocated is how much of the disk a file has, in bytes.
-func allocated(info fs.FileInfo) int64 {
+// names is how many names a file has.
+func names(info fs.FileInfo) uint64 {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return uint64(st.Nlink)
+	}
+	return 1
+}
+
+// allocated is how much of the disk a file has that its removal frees, in bytes.
+func allocated(info fs.FileInfo) int64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Nlink == 1 {
 		return st.Blocks * 512
 	}
 	return 0
@@ -172,7 +180,14 @@ func (onlyLook) foreign(*place, string, fs.FileInfo) error  { return nil }
 // remover takes away what is foreign.
 type remover struct{ r *restoring }
 
-func (remover) expected(*place, string, fs.FileInfo) error { return nil }
+// expected takes away a file that has other names too: what is written to it would be in
+// those as well, such as a copy made with cp -al.
+func (remover) expected(p *place, rel string, info fs.FileInfo) error {
+	if info.Mode().IsRegular() && names(info) > 1 {
+		return p.root.Remove(rel)
+	}
+	return nil
+}
 
 func (v remover) foreign(p *place, rel string, info fs.FileInfo) error {
 	if info.Mode().Type() != fs.ModeDir {

@@ -118,11 +118,22 @@ func (r *run) tablespaces(ctx context.Context, x *session) error {
 		if err != nil {
 			return err
 		}
-		if filepath.IsAbs(row[1]) { // else it lies in the data directory, as a developer's setting lets it
-			r.info.Tablespaces = append(r.info.Tablespaces, catalog.Tablespace{OID: uint32(oid), Location: row[1]})
+		if !filepath.IsAbs(row[1]) {
+			to, err := os.Readlink(filepath.Join(r.o.Server.DataDir, "pg_tblspc", row[0]))
+			if err == nil {
+				return relative(row[0], to)
+			}
+			continue // it lies in the data directory, as a developer's setting lets it, or was dropped
 		}
+		r.info.Tablespaces = append(r.info.Tablespaces, catalog.Tablespace{OID: uint32(oid), Location: row[1]})
 	}
 	return nil
+}
+
+// relative refuses a tablespace whose link says where it is only from its own place: recovery
+// makes the link anew from tablespace_map, wherever the data directory lies then.
+func relative(oid, to string) error {
+	return fmt.Errorf("pg_tblspc/%s links to %s: a restore elsewhere would not find the tablespace; stop the server, and replace the link by one with an absolute path, as PostgreSQL makes them", oid, to)
 }
 
 // coldTablespaces takes down those that a stopped instance has links to.
@@ -140,6 +151,9 @@ func (r *run) coldTablespaces() error {
 		to, err := os.Readlink(filepath.Join(dir, e.Name()))
 		if err != nil {
 			return err
+		}
+		if !filepath.IsAbs(to) {
+			return relative(e.Name(), to)
 		}
 		r.info.Tablespaces = append(r.info.Tablespaces, catalog.Tablespace{OID: uint32(oid), Location: to})
 	}

@@ -77,10 +77,18 @@ func (v *verifier) manifest(ctx context.Context, entries []*catalog.Entry, index
 	if m.Version > 1 && strconv.FormatUint(m.SystemIdentifier, 10) != info.SystemIdentifier {
 		bad("", "it is of system %d, and backup.json says %s", m.SystemIdentifier, info.SystemIdentifier)
 	}
+	if ranges := (manifest.Range{Timeline: info.Timeline, Start: info.StartLSN, End: info.StopLSN}); len(m.Ranges) != 1 || m.Ranges[0] != ranges {
+		v.add(Damage{Backup: info.Label, Object: "backup.json", What: fmt.Sprintf("it says that WAL is needed from %s to %s on timeline %d, and the manifest says %v", info.StartLSN, info.StopLSN, info.Timeline, m.Ranges)})
+	}
+	var size int64
 	for path, f := range files {
+		size += f.size
 		if !f.seen && !unlisted(path) {
 			bad(path, "it is not in the manifest")
 		}
+	}
+	if files != nil && (size != info.Size || int64(len(files)) != info.Files) {
+		v.add(Damage{Backup: info.Label, Object: "backup.json", What: fmt.Sprintf("it says that there are %d files of %d bytes, and by the index there are %d of %d", info.Files, info.Size, len(files), size)})
 	}
 	return nil
 }

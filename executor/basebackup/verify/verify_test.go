@@ -185,3 +185,33 @@ func TestAllDamagesAreListedWithTheirFiles(t *testing.T) {
 		}
 	}
 }
+
+// What backup.json says decides which WAL expires.
+func TestAFlippedDigitInBackupJSONIsFound(t *testing.T) {
+	w := newWorld(t, repo.Target{})
+	for _, key := range []string{`"start_lsn"`, `"stop_lsn"`, `"timeline"`, `"size"`, `"files"`} {
+		for _, info := range []*catalog.Info{w.full, w.incr} {
+			name := w.file(info.Label, "backup.json")
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			line := strings.Index(string(text), key)
+			at := line + strings.IndexAny(string(text[line:]), ",\n") - 1
+			for text[at] < '0' || text[at] > '9' {
+				at--
+			}
+			changed := append([]byte(nil), text...)
+			changed[at] ^= 1
+			if err := os.WriteFile(name, changed, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if r := w.verify(t, info.Label, false); r.Sound() {
+				t.Errorf("%s of %s is not found", key, info.Label)
+			}
+			if err := os.WriteFile(name, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}

@@ -308,7 +308,8 @@ func inherited(p *Entry) string {
 
 const parentPrefix = "its chain of parents is broken at "
 
-// refuses says why p, nil when there is none, cannot be the parent of e.
+// refuses says why p, nil when there is none, cannot be the parent of e. That p seems to be
+// the younger one is no reason: clocks differ, and a standby may lag behind.
 func (e *Entry) refuses(p *Entry) string {
 	switch {
 	case p == nil:
@@ -317,8 +318,6 @@ func (e *Entry) refuses(p *Entry) string {
 		return ""
 	case p.SystemIdentifier != e.SystemIdentifier:
 		return "its parent " + e.Parent + " is of another database cluster"
-	case p.StartLSN > e.StartLSN, p.StartTime.After(e.StartTime):
-		return "its parent " + e.Parent + " is younger than it is"
 	}
 	return ""
 }
