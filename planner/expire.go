@@ -15,10 +15,7 @@ func (b *builder) expire(x backupRules, cat *CatalogFact, taken string) []string
 	if cat == nil || b.renewed {
 		return nil
 	}
-	in := RetentionInput{Backups: slices.Clone(cat.Backups), Now: b.opts.Now}
-	for _, r := range x.rules {
-		in.Rules = append(in.Rules, r.Keep)
-	}
+	in := RetentionInput{Backups: slices.Clone(cat.Backups), Now: b.opts.Now, Rules: KeepRules(b.c, x.target)}
 	for _, a := range cat.Archives {
 		in.Timelines = append(in.Timelines, a.Timelines...)
 	}
