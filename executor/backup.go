@@ -108,9 +108,20 @@ func (w *work) switchWAL(ctx context.Context, primary string) error {
 	return err
 }
 
-// expire removes the backups that the plan names, and no other.
+// expire removes the backups that the plan names, and no other, after another look whether
+// the rules still let them go.
 func (w *work) expire(ctx context.Context, d planner.ExpireDetail) error {
 	f := w.node(ctx, w.step.Cluster, w.step.Node)
+	cat := f.Catalog(d.Place)
+	switch {
+	case cat == nil:
+		return fmt.Errorf("the base backups at %s could not be asked for, so none was removed", d.Place.Target.Name)
+	case !cat.Known:
+		return fmt.Errorf("the base backups at %s are not known, so none was removed: %s", d.Place.Target.Name, cat.Error)
+	}
+	if kept := d.Kept(cat, w.plan.Created); len(kept) > 0 {
+		return fmt.Errorf("%s stays after all (%s): the backups at %s are not as the plan expected them; none was removed: plan again", kept[0].Label, strings.Join(kept[0].Reasons, ", "), d.Place.Target.Name)
+	}
 	req := node.ExpireRequest{Version: node.Version, Place: place(d.Place), WAL: d.WAL, All: w.backupPlaces(d.Place), StateDir: w.in.State}
 	for _, label := range d.Labels { // an earlier run may have removed some
 		gone := planner.Condition{Node: w.step.Node, Fact: planner.FactListed, Arg: d.Place.Name() + " " + label, Want: "absent"}

@@ -14,6 +14,7 @@ import (
 	"pg_manage/executor/node"
 	"pg_manage/executor/remote"
 	"pg_manage/planner"
+	"pg_manage/schema"
 )
 
 // nodeHost is a host on which `pg_manage node` answers as the test says.
@@ -121,18 +122,27 @@ func TestBackupSteps(t *testing.T) {
 
 	// Expiry: exactly the labels of the plan, of these that are still there.
 	h.catalog = []planner.BackupFact{fact("b", 2), fact("c", 3)}
+	sound := h.catalog
 	var gone node.ExpireRequest
 	h.does = func(_, request string) (any, error) {
 		h.catalog = h.catalog[1:]
 		return node.ExpireResult{Version: node.Version, Removed: []string{"b"}}, json.Unmarshal([]byte(request), &gone)
 	}
-	expire := planner.Step{Kind: planner.KindExpire, Detail: planner.ExpireDetail{Place: place, Labels: []string{"a", "b"}, WAL: true}}
+	expire := planner.Step{Kind: planner.KindExpire, Detail: planner.ExpireDetail{Place: place, Labels: []string{"a", "b"}, WAL: true, Rules: []schema.Keep{{Full: 1}}}}
 	for _, label := range []string{"a", "b"} {
 		expire.Post = append(expire.Post, planner.Condition{Node: "n1", Fact: planner.FactListed, Arg: name + " " + label, Want: "absent"})
 	}
 	if x := w.oneStep(expire); x.Status != executor.StatusDone || !slices.Equal(gone.Labels, []string{"b"}) || !gone.WAL {
 		t.Errorf("%+v, asked for %+v", x, gone)
 	}
+
+	// The backup that was to take the place of the old one has damaged pages: that one stays.
+	h.calls, h.catalog = nil, slices.Clone(sound)
+	h.catalog[1].Damaged = 3
+	if x := w.oneStep(expire); x.Status != executor.StatusFailed || !strings.Contains(x.Error, "b stays") || len(h.calls) > 0 {
+		t.Errorf("%+v, %v", x, h.calls)
+	}
+	h.catalog = sound[1:]
 
 	// A drill that finds something wrong fails, and says what.
 	h.does = func(string, string) (any, error) {

@@ -31,6 +31,25 @@ type backupRules struct {
 	rules  []*schema.Backup
 }
 
+// sameBackups says that both targets have the base backups of one cluster at one place.
+func sameBackups(t, o *schema.Target) bool {
+	x, y := hookTarget(t), hookTarget(o)
+	x.ArchiveDir, y.ArchiveDir = "", ""
+	return x.SamePlace(&y) && t.BackupDir == o.BackupDir
+}
+
+// KeepRules are what the rules of a cluster keep at the place that a target leads to: also
+// those that name it by another target.
+func KeepRules(c *schema.Cluster, t *schema.Target) []schema.Keep {
+	var out []schema.Keep
+	for _, r := range c.Backups {
+		if r.Target == t || sameBackups(r.Target, t) {
+			out = append(out, r.Keep)
+		}
+	}
+	return out
+}
+
 func (b *builder) backupTargets() []backupRules {
 	var out []backupRules
 	for _, r := range b.c.Backups {

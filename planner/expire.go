@@ -3,6 +3,7 @@ package planner
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"pg_manage/schema/postgres"
 )
@@ -14,10 +15,7 @@ func (b *builder) expire(x backupRules, cat *CatalogFact, taken string) []string
 	if cat == nil || b.renewed {
 		return nil
 	}
-	in := RetentionInput{Backups: slices.Clone(cat.Backups), Now: b.opts.Now}
-	for _, r := range x.rules {
-		in.Rules = append(in.Rules, r.Keep)
-	}
+	in := RetentionInput{Backups: slices.Clone(cat.Backups), Now: b.opts.Now, Rules: KeepRules(b.c, x.target)}
 	for _, a := range cat.Archives {
 		in.Timelines = append(in.Timelines, a.Timelines...)
 	}
@@ -33,7 +31,7 @@ func (b *builder) expire(x backupRules, cat *CatalogFact, taken string) []string
 		return nil
 	}
 	n := b.primary
-	d := ExpireDetail{Place: NewBackupPlace(x.target, b.c.Name), Labels: gone}
+	d := ExpireDetail{Place: NewBackupPlace(x.target, b.c.Name), Labels: gone, Rules: in.Rules, Timelines: in.Timelines}
 	for _, a := range b.c.Archives {
 		d.WAL = d.WAL || a.Target == x.target
 	}
@@ -57,6 +55,14 @@ func (b *builder) expire(x backupRules, cat *CatalogFact, taken string) []string
 	}
 	b.add(n, d, s, x.target.Name)
 	return gone
+}
+
+// Kept are those of the step's backups that the rules keep on what the catalogue says now,
+// each with the reasons: what the plan counted on, such as a new backup without damaged
+// pages, may have turned out otherwise.
+func (d ExpireDetail) Kept(cat *CatalogFact, now time.Time) []KeptBackup {
+	kept := Retain(RetentionInput{Backups: cat.Backups, Rules: d.Rules, Now: now, Timelines: d.Timelines}).Kept
+	return slices.DeleteFunc(kept, func(k KeptBackup) bool { return !slices.Contains(d.Labels, k.Label) })
 }
 
 // toBeTaken is a backup as the catalogue will have it when its step is done.

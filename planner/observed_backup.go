@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"slices"
 	"time"
 
 	"pg_manage/schema"
@@ -120,6 +121,15 @@ func (f *ClusterFacts) Catalog(target, cluster string) *CatalogFact {
 		}
 	}
 	return found
+}
+
+// Catalog is what the node itself says of a catalogue; nil when it was not asked.
+func (f *NodeFacts) Catalog(p BackupPlace) *CatalogFact {
+	i := slices.IndexFunc(f.Catalogs, func(c CatalogFact) bool { return catalogName(c.Cluster, c.Target) == p.Name() })
+	if i < 0 {
+		return nil
+	}
+	return &f.Catalogs[i]
 }
 
 // Backup finds a backup by its label; nil when there is none.

@@ -102,11 +102,15 @@ func (b *builder) initInstance(n *schema.Node) {
 	b.start(n, "", id)
 }
 
-// ownBackup says that there are base backups of a cluster of this name: an empty one in
-// its place is hardly what is meant.
+// ownBackup says that there are base backups of a cluster of this name, or may be: an empty
+// one in its place is hardly what is meant.
 func (b *builder) ownBackup() string {
 	for _, x := range b.backupTargets() {
-		if cat := b.facts.Catalog(x.target.Name, b.c.Name); cat != nil && len(cat.Backups) > 0 {
+		cat := b.facts.Catalog(x.target.Name, b.c.Name)
+		if cat != nil && !cat.Known {
+			return fmt.Sprintf("the base backups of %s at %s are not known (%s), and there may be some of the cluster that was here", b.c.Name, x.target.URL.String(), cat.Error)
+		}
+		if cat != nil && len(cat.Backups) > 0 {
 			return fmt.Sprintf("there are base backups of %s at %s, the newest %s: `pg_manage restore %s` brings the cluster back. To begin anew, move them away or declare another backup_dir",
 				b.c.Name, x.target.URL.String(), newestLabel(cat), b.c.Name)
 		}

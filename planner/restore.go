@@ -201,13 +201,20 @@ func (b *builder) restoreInstance(n *schema.Node, blocked string, pre []Conditio
 	b.recover(n, d.Mark, RecoveryText(*w), b.add(n, d, s))
 }
 
-// ownArchive says why a restored cluster would write into the archive of its source.
+// ownArchive says why a restored cluster would write into the archive of its source, or keep
+// house among the backups of that.
 func (b *builder) ownArchive(w *schema.Restore) string {
 	for _, a := range b.c.Archives {
 		h := hookTarget(a.Target)
 		if b.c.Name == w.Cluster && slices.ContainsFunc(b.sourceArchives(w), func(s HookTarget) bool { return s.SamePlace(&h) }) {
 			return fmt.Sprintf("it would archive into the archive of its source at %s. To bring %s itself back use `pg_manage restore %s`; a copy needs a name or an archive_dir of its own",
 				archiveURL(b.c, a.Target), b.c.Name, b.c.Name)
+		}
+	}
+	for _, x := range b.backupTargets() {
+		if b.c.Name == w.Cluster && sameBackups(x.target, w.Target) {
+			return fmt.Sprintf("its base backups would lie among those of its source at %s, and its rules would remove those. To bring %s itself back use `pg_manage restore %s`; a copy needs a name or a backup_dir of its own",
+				x.target.URL.String(), b.c.Name, b.c.Name)
 		}
 	}
 	return ""

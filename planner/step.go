@@ -222,6 +222,9 @@ type ExpireDetail struct {
 	Place  BackupPlace
 	Labels []string // what depends on a backup stands before it
 	WAL    bool     // the archive of the cluster is at this target too
+
+	Rules     []schema.Keep // that let them go
+	Timelines []WALTimeline // as far as they are known
 }
 
 // ProveDetail restores a backup for trial, starts PostgreSQL on it and checks it.

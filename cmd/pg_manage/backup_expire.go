@@ -155,7 +155,7 @@ func retire(c *schema.Cluster, cat planner.CatalogFact, timelines []planner.WALT
 	in := planner.RetentionInput{Backups: cat.Backups, Now: now, Timelines: timelines}
 	for _, r := range c.Backups {
 		if r.Target.Name == cat.Target {
-			in.Rules = append(in.Rules, r.Keep)
+			in.Rules = planner.KeepRules(c, r.Target)
 		}
 	}
 	r := planner.Retain(in)

@@ -91,8 +91,14 @@ point, the same command run again goes on.
 // want reads where recovery is to end.
 func (o *restoreOptions) want(f *pflag.FlagSet) (*schema.Restore, error) {
 	var given []string
+	for _, name := range []string{"to-time", "to-lsn", "to-xid", "to-name", "timeline", "backup", "target"} {
+		// A variable of a script that is not set must not mean the end of the WAL.
+		if x := f.Lookup(name); x.Changed && x.Value.String() == "" {
+			return nil, &hintedError{"--" + name + " is empty", "Give its value, or leave the flag out."}
+		}
+	}
 	for _, name := range []string{"to-time", "to-lsn", "to-xid", "to-name", "immediate", "latest"} {
-		if f.Changed(name) {
+		if x := f.Lookup(name); x.Changed && x.Value.String() != "false" {
 			given = append(given, "--"+name)
 		}
 	}

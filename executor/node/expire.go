@@ -58,14 +58,20 @@ func expireBackups(ctx context.Context, w Work, req *ExpireRequest) (*ExpireResu
 	return res, nil
 }
 
-// expendable refuses to remove the newest whole backup of a cluster's life, and what is
-// pinned, before anything is removed. What others rest on Remove refuses itself.
+// expendable refuses to remove the newest whole backup of a cluster's life, the newest one
+// without damaged pages, and what is pinned, before anything is removed. What others rest
+// on Remove refuses itself.
 func expendable(entries []catalog.Entry, labels []string) error {
-	newest := map[string]catalog.Entry{}
-	for _, e := range entries {
+	newest, damaged := map[string]catalog.Entry{}, map[string]bool{}
+	for _, e := range entries { // they are sorted by time, so parents come first
 		f := e.Fact()
+		life := fmt.Sprint(e.SystemIdentifier, " ", f.Major())
+		damaged[e.Label] = e.Damaged > 0 || damaged[e.Parent]
 		if e.Broken == "" {
-			newest[fmt.Sprint(e.SystemIdentifier, " ", f.Major())] = e // they are sorted by time
+			newest[life] = e
+			if !damaged[e.Label] {
+				newest[life+" sound"] = e
+			}
 		}
 		if e.Pinned && slices.Contains(labels, e.Label) {
 			return fmt.Errorf("%s stays: it is pinned; nothing was removed", e.Label)

@@ -32,7 +32,10 @@ func (s *site) place() Place {
 }
 
 // backup stores something that the catalogue takes for a full backup.
-func (s *site) backup(begun time.Time) string {
+func (s *site) backup(begun time.Time) string { return s.damaged(begun, 0) }
+
+// damaged is backup for one with pages that were damaged on the node already.
+func (s *site) damaged(begun time.Time, pages int64) string {
 	s.t.Helper()
 	a, err := enter("main", "", "", s.state)
 	if err != nil {
@@ -58,7 +61,7 @@ func (s *site) backup(begun time.Time) string {
 		Version: catalog.Version, Label: label, Kind: catalog.Full, Cluster: "main", Node: "node1", SystemIdentifier: "7300000000000000001", PostgreSQL: "17.2",
 		Timeline: 1, StartLSN: 0x2000028, StopLSN: 0x2000148, StartTime: begun, StopTime: begun.Add(time.Minute), SegmentSize: 16 << 20, BlockSize: 8192,
 		WAL: catalog.WALArchived, Parts: []catalog.Object{put(c.PartName(0))}, Index: put(c.IndexName()), Manifest: put(c.ManifestName()),
-		Compression: c.Compression(),
+		Compression: c.Compression(), Damaged: pages,
 	}
 	if err := c.Commit(s.t.Context(), i); err != nil {
 		s.t.Fatal(err)
@@ -117,6 +120,22 @@ func TestACatalogueIsReadAndMarked(t *testing.T) {
 	err := ask(t, "pin", PinRequest{Version: Version, Place: s.place(), Label: "20260101T000000Z-node1-full", StateDir: s.state}, new(PinResult))
 	if err == nil || !strings.Contains(err.Error(), "20260101T000000Z-node1-full") {
 		t.Errorf("a backup that is not there: %v", err)
+	}
+}
+
+func TestTheNewestBackupWithoutDamagedPagesIsNeverRemoved(t *testing.T) {
+	s := newSite(t)
+	day := time.Date(2026, 11, 20, 21, 55, 0, 0, time.UTC)
+	old, sound := s.backup(day), s.backup(day.Add(24*time.Hour))
+	s.damaged(day.Add(48*time.Hour), 2)
+	req := ExpireRequest{Version: Version, Place: s.place(), Labels: []string{old, sound}, StateDir: s.state}
+	var res ExpireResult
+	if err := ask(t, "expire", req, &res); err == nil || !strings.Contains(err.Error(), sound+" stays") || len(res.Removed) > 0 {
+		t.Errorf("%+v, %v", res, err)
+	}
+	req.Labels = []string{old}
+	if err := ask(t, "expire", req, &res); err != nil || len(res.Removed) != 1 {
+		t.Errorf("%+v, %v", res, err)
 	}
 }
 
