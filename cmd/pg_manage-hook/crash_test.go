@@ -239,15 +239,19 @@ func TestTenThousandSegmentsThroughOneArchiver(t *testing.T) {
 			t.Logf("after %d: %d goroutines, %d descriptors, %s", i, early.Goroutines, fds, highWater(t, pid))
 		}
 	}
+	waitFor(t, func() bool { // what it works on ahead
+		kept, err := filepath.Glob(n.target + "/pg_archlog/main/*/*.zst")
+		return err == nil && len(kept) == files+ahead
+	})
 	late, _ := n.status()
 	t.Logf("after %d: %d goroutines, %d descriptors, %s", files, late.Goroutines, openFiles(t, pid), highWater(t, pid))
-	if late.PID != pid || late.Stored < files || late.Goroutines > early.Goroutines+8 || openFiles(t, pid) > fds+8 {
-		t.Errorf("then %+v with %d descriptors, now %+v with %d", early, fds, late, openFiles(t, pid))
+	if late.PID != pid || late.Stored < files {
+		t.Errorf("then %+v, now %+v", early, late)
 	}
-	kept, err := filepath.Glob(n.target + "/pg_archlog/main/*/*.zst")
-	if err != nil || len(kept) < files {
-		t.Errorf("%d files are in the archive, %v", len(kept), err)
-	}
+	waitFor(t, func() bool { // the last of it ends; what leaked stays
+		now, _ := n.status()
+		return now.Goroutines <= early.Goroutines+8 && openFiles(t, pid) <= fds+8
+	})
 }
 
 func openFiles(t *testing.T, pid int) int {
