@@ -13,6 +13,7 @@ import (
 	"pg_manage/executor/node"
 	"pg_manage/executor/remote"
 	"pg_manage/planner"
+	"pg_manage/schema"
 )
 
 // nodeArgs is the call of our program on the step's node.
@@ -75,6 +76,9 @@ func (w *work) chooseBackup(ctx context.Context, d *planner.RestoreDetail) error
 		if !cat.Known {
 			return fmt.Errorf("the base backups at %s are not known: %s", cat.Target, cat.Error)
 		}
+		if err := w.locate(ctx, cat, &d.Want); err != nil {
+			return err
+		}
 		x, err := planner.SettleRestore(cat, d, w.step.Instance.Major)
 		if err != nil {
 			return fmt.Errorf("%s cannot be restored %s: %w", w.step.Node, planner.RecoveryText(d.Want), err)
@@ -83,6 +87,24 @@ func (w *work) chooseBackup(ctx context.Context, d *planner.RestoreDetail) error
 		return nil
 	}
 	return errors.New("the base backups of the source could not be asked for")
+}
+
+// locate looks up in the archives where the point is, for the choice of the backup.
+func (w *work) locate(ctx context.Context, cat *planner.CatalogFact, want *schema.Restore) error {
+	cfg := w.env.Config
+	if cfg == nil {
+		cfg = &schema.Config{}
+	}
+	req, err := node.NewLocateRequest(cfg, want, w.in.State)
+	if err != nil {
+		return err
+	}
+	var res node.LocateResult
+	if err := w.callNode(ctx, "locate", req, &res, nil); err != nil {
+		return fmt.Errorf("where the point is in the archive cannot be found: %w", err)
+	}
+	cat.Archives, cat.Found = res.Archives, res.Found
+	return nil
 }
 
 // recover starts a restored server, waits for the end of its recovery, and takes away what

@@ -47,9 +47,6 @@ func usable(cat *CatalogFact, w *schema.Restore, made *RecoveryChoice, major int
 // SettleRestore completes a restore that was planned before the catalogue was known.
 func SettleRestore(cat *CatalogFact, d *RestoreDetail, major int) (*BackupFact, error) {
 	choice, err := ChooseRestore(cat, &d.Want)
-	if errors.Is(err, errNotLookedUp) {
-		choice, err = chooseByCatalog(cat, &d.Want)
-	}
 	if err != nil {
 		return nil, err
 	}

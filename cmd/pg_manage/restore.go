@@ -13,7 +13,6 @@ import (
 	"pg_manage/cmd/internal/view"
 	"pg_manage/executor/node"
 	"pg_manage/executor/observe"
-	"pg_manage/executor/repo"
 	"pg_manage/planner"
 	"pg_manage/schema"
 	"pg_manage/schema/postgres"
@@ -236,30 +235,17 @@ func (a *app) locate(ctx context.Context, w *world, k keeper, want *schema.Resto
 	if cat == nil || !cat.Known || len(cat.Backups) == 0 || k.err != nil {
 		return nil
 	}
-	point, err := planner.PointOf(want.RecoveryTarget)
+	req, err := node.NewLocateRequest(w.cfg, want, k.facts.Paths.State)
 	if err != nil {
 		return err
 	}
 	var res node.LocateResult
-	err = a.call(ctx, w, k, "locate", node.LocateRequest{
-		Version: node.Version, Place: node.PlaceOf(want.Cluster, want.Target), Archives: w.sourceArchives(want), Backup: want.Backup,
-		Recovery: node.Recovery{Time: point.Time, LSN: point.LSN, XID: point.XID, Name: point.Name, Immediate: point.Immediate, Exclusive: point.Exclusive, Timeline: want.Timeline},
-		StateDir: k.facts.Paths.State,
-	}, &res)
+	err = a.call(ctx, w, k, "locate", req, &res)
 	if err != nil {
 		return fmt.Errorf("where the point is in the archive cannot be found: %w", err)
 	}
 	cat.Archives, cat.Found = res.Archives, res.Found
 	return nil
-}
-
-// sourceArchives are where the WAL of a restore's source lies: what the source declares,
-// where it is in the same files, else the target of the backup.
-func (w *world) sourceArchives(want *schema.Restore) []repo.Target {
-	if c := cluster(w.cfg, want.Cluster); c != nil {
-		return node.ArchivesOf(c)
-	}
-	return []repo.Target{node.TargetOf(want.Target)}
 }
 
 // catalog is the observed catalogue that a restore takes its backup from; nil when nobody was asked.

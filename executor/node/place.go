@@ -27,6 +27,27 @@ func ArchivesOf(c *schema.Cluster) []repo.Target {
 	return out
 }
 
+// NewLocateRequest asks for the point that a restore leads to, where the WAL of its source
+// lies: at what the source declares, where it is in the same files, else at the target of
+// the backup.
+func NewLocateRequest(cfg *schema.Config, want *schema.Restore, stateDir string) (LocateRequest, error) {
+	p, err := planner.PointOf(want.RecoveryTarget)
+	if err != nil {
+		return LocateRequest{}, err
+	}
+	r := LocateRequest{
+		Version: Version, Place: PlaceOf(want.Cluster, want.Target), Archives: []repo.Target{TargetOf(want.Target)}, Backup: want.Backup,
+		Recovery: Recovery{Time: p.Time, LSN: p.LSN, XID: p.XID, Name: p.Name, Immediate: p.Immediate, Exclusive: p.Exclusive, Timeline: want.Timeline},
+		StateDir: stateDir,
+	}
+	for _, c := range cfg.Clusters {
+		if c.Name == want.Cluster {
+			r.Archives = ArchivesOf(c)
+		}
+	}
+	return r, nil
+}
+
 // Preload are the libraries that a server loads when it starts, which a copy of it needs too.
 func Preload(f *planner.NodeFacts) []string {
 	if f == nil {
