@@ -180,6 +180,12 @@ func (b *builder) addBackup(n *schema.Node, t *schema.Target, cat *CatalogFact, 
 	}
 	if d.Standby {
 		s.Pre = append(s.Pre, Condition{Node: n.Name, Fact: FactStreaming, Want: "true"})
+		// What lets it stream may lie at either end.
+		for _, o := range b.steps {
+			if k := o.Kind; (o.Node == n.Name || o.Node == b.upstream(n).Name || o.Node == b.primary.Name) && k != KindBackup && k != KindExpire && k != KindProve {
+				s.Needs = append(s.Needs, o.ID)
+			}
+		}
 	}
 	if d.SystemIdentifier != "" {
 		s.Pre = append(s.Pre, Condition{Node: n.Name, Fact: FactSystemID, Want: d.SystemIdentifier})

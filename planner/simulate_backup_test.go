@@ -171,9 +171,25 @@ func (x *stored) instance(s *Step) *instance {
 	}
 }
 
+// wholeArchive has all WAL of the timelines that backups are of.
+func wholeArchive(cat *CatalogFact) ArchiveWAL {
+	a := ArchiveWAL{SegmentSize: 16 << 20}
+	last := postgres.Timeline(0)
+	for i := range cat.Backups {
+		x := &cat.Backups[i]
+		a.Target, a.SystemIdentifier, last = cat.Target, x.SystemIdentifier, max(last, x.Timeline)
+	}
+	for tli := postgres.Timeline(1); tli <= last; tli++ {
+		a.Timelines = append(a.Timelines, WALTimeline{Timeline: tli})
+		a.Runs = append(a.Runs, WALRun{Timeline: tli, To: 1 << 60})
+	}
+	return a
+}
+
 func (w *world) restoreData(m *machine, s *Step, d RestoreDetail) error {
 	if d.Source.Label == "" {
 		cat := w.catalog(d.Source.Place)
+		cat.Archives = []ArchiveWAL{wholeArchive(&cat)}
 		if _, err := SettleRestore(&cat, &d, s.Instance.Major); err != nil {
 			return err
 		}
