@@ -34,7 +34,7 @@ func excluded(dir, name string) bool {
 		case "postmaster.pid", "postmaster.opts", "postgresql.auto.conf.tmp", "current_logfiles", "current_logfiles.tmp",
 			"backup_label", "backup_label.old", "tablespace_map", "tablespace_map.old", "backup_manifest":
 			return true
-		case "pg_manage.restoring", "pg_manage.restoring.pg_manage-tmp": // of a restore that was cut off (see package restore)
+		case "pg_manage.restoring", "pg_manage.restoring.pg_manage-tmp", "pg_manage.restored": // of a restore of this directory
 			return true
 		}
 	case "global":

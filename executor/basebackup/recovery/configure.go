@@ -261,6 +261,9 @@ func (d *drill) files(control *postgres.ControlData, preload string) error {
 		{"max_worker_processes", "0"},
 		{"max_logical_replication_workers", "0"},
 	}
+	if d.Major >= 17 {
+		conf = append(conf, setting{"event_triggers", "off"}) // those on login would run for each database
+	}
 	for _, name := range []string{"max_connections", "max_wal_senders", "max_prepared_transactions", "max_locks_per_transaction"} {
 		if v := control.Settings[name]; v != "" {
 			conf = append(conf, setting{name, v})

@@ -46,13 +46,16 @@ func TestADrillLeavesTheTablespacesOfTheSourceAlone(t *testing.T) {
 // from its publisher what is the source's.
 func TestADrillDoesNothingOfWhatTheSourceDoesByItself(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, "create subscription sub connection 'host=/nowhere dbname=postgres' publication p with (connect = false)", "alter subscription sub enable")
+	login := `do $a$ begin if current_setting('server_version_num')::int >= 170000 then
+execute 'create function f() returns event_trigger language plpgsql as $b$ begin raise log $c$login trigger$c$; end $b$';
+execute 'create event trigger e on login execute function f()'; end if; end $a$`
+	b := newBench(t, login, "create subscription sub connection 'host=/nowhere dbname=postgres' publication p with (connect = false)", "alter subscription sub enable")
 	a := b.drill(func(o *Options) { o.Keep = true })
 	if a.Error != "" || len(a.Result.Problems) > 0 {
 		t.Fatalf("%+v %+v", a, a.Result)
 	}
 	log := read(t, a.Result.Scratch, logName)
-	if !strings.Contains(log, "database system is ready to accept connections") || strings.Contains(log, "logical replication") {
+	if !strings.Contains(log, "database system is ready to accept connections") || strings.Contains(log, "logical replication") || strings.Contains(log, "login trigger") {
 		t.Error(log)
 	}
 }

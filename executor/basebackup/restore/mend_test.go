@@ -119,7 +119,7 @@ func TestAMarkThatWasLeftIsNoInterruptedRestore(t *testing.T) {
 // TestABackupHasNoMarkOfARestore: a backup with it could not be restored.
 func TestABackupHasNoMarkOfARestore(t *testing.T) {
 	w := newWorld(t, repo.Target{Name: "here"})
-	left := []string{markerName, controlTemp, controlOld, markerName + ".pg_manage-tmp"}
+	left := []string{markerName, controlTemp, controlOld, markerName + ".pg_manage-tmp", "pg_manage.restored"}
 	for _, name := range left {
 		backuptest.Write(t, w.source, name, []byte("left"))
 	}

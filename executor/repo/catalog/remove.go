@@ -170,7 +170,7 @@ const SweepAge = 3 * 24 * time.Hour
 
 // Sweep removes unfinished directories whose newest file is older than an age, and what
 // writers that died have left under temporary names, of that age. The age must be longer
-// than the longest time that one object of a running backup takes.
+// than the longest time that one part of a running backup takes.
 func (c *Catalog) Sweep(ctx context.Context, olderThan time.Duration) error {
 	if err := c.sweep(ctx, olderThan); err != nil {
 		return fmt.Errorf("%s: sweeping the backups of %s: %w", c.d, c.dir, err)
@@ -184,6 +184,9 @@ func (c *Catalog) sweep(ctx context.Context, olderThan time.Duration) error {
 		return err
 	}
 	for _, f := range folders {
+		if f.entry == nil && f.claimed() && !aged(f.files, olderThan) {
+			continue // it is being taken: its index is stored from the beginning to the end, however long that takes
+		}
 		if err := c.d.Sweep(ctx, c.path(f.label, ""), olderThan); err != nil && !errors.Is(err, storage.ErrNotExist) {
 			return err
 		}

@@ -180,8 +180,16 @@ func TestSweepLeavesARunningBackupAlone(t *testing.T) {
 	if err := errors.Join(os.WriteFile(temp, nil, 0o600), os.Chtimes(temp, old, old), os.Mkdir(filepath.Join(root, dir, info(5, "").Label), 0o700)); err != nil {
 		t.Fatal(err)
 	}
+	// The index of a backup that takes days: S3 tells when its upload was begun, not that it goes on.
+	index := filepath.Join(root, dir, running.Label, storage.TempName("index.json.zst", "x"))
+	if err := errors.Join(os.WriteFile(index, nil, 0o600), os.Chtimes(index, old, old)); err != nil {
+		t.Fatal(err)
+	}
 	if err := c.Sweep(t.Context(), SweepAge); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := os.Stat(index); err != nil {
+		t.Errorf("what a running backup is storing: %v", err)
 	}
 	if _, err := os.Stat(temp); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("what a dead writer left in a backup: %v", err)
