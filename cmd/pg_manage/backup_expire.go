@@ -188,7 +188,7 @@ func retire(k keeper, cat planner.CatalogFact, timelines []planner.WALTimeline, 
 // callExpire lets the node remove exactly what was shown, or say what that would be. The WAL
 // of archives at targets without backups goes along with the first target.
 func (a *app) callExpire(ctx context.Context, w *world, e expiry, t *view.ExpireTarget, dryRun bool) {
-	req := node.ExpireRequest{Version: node.Version, Place: node.PlaceOf(e.cluster.Name, e.target), Labels: []string{}, DryRun: dryRun, StateDir: e.facts.Paths.State}
+	req := node.ExpireRequest{Version: node.Version, Place: node.PlaceOf(e.cluster.Name, e.target), Labels: []string{}, DryRun: dryRun, StateDir: e.facts.Paths.State, Now: a.now()}
 	for _, v := range t.Remove {
 		req.Labels = append(req.Labels, v.Label)
 	}
