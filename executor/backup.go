@@ -122,7 +122,7 @@ func (w *work) expire(ctx context.Context, d planner.ExpireDetail) error {
 	if kept := d.Kept(cat, w.plan.Created); len(kept) > 0 {
 		return fmt.Errorf("%s stays after all (%s): the backups at %s are not as the plan expected them; none was removed: plan again", kept[0].Label, strings.Join(kept[0].Reasons, ", "), d.Place.Target.Name)
 	}
-	req := node.ExpireRequest{Version: node.Version, Place: place(d.Place), WAL: d.WAL, All: w.backupPlaces(d.Place), StateDir: w.in.State}
+	req := node.ExpireRequest{Version: node.Version, Place: place(d.Place), WAL: d.WAL, All: w.backupPlaces(d.Place), StateDir: w.in.State, Now: w.plan.Created}
 	for _, label := range d.Labels { // an earlier run may have removed some
 		gone := planner.Condition{Node: w.step.Node, Fact: planner.FactListed, Arg: d.Place.Name() + " " + label, Want: "absent"}
 		if gone.Check(f) != nil {

@@ -204,6 +204,9 @@ func newestLabel(cat *CatalogFact) string {
 	return label
 }
 
+// clockSlack is how far apart clocks may be that age is judged by.
+const clockSlack = time.Hour
+
 // due judges one rule; nil when its backups are young enough.
 func (b *builder) due(r *schema.Backup, cat *CatalogFact, later string) *due {
 	if b.renewed { // a restore in place ends with a backup of what came of it
@@ -226,6 +229,11 @@ func (b *builder) due(r *schema.Backup, cat *CatalogFact, later string) *due {
 		d.reason = "there is no backup of this cluster"
 	case newest.Timeline < tli:
 		d.reason = fmt.Sprintf("the newest, %s, is of timeline %d, and the cluster goes on on %d", newest.Label, newest.Timeline, tli)
+	case newest.StartTime.Sub(b.opts.Now) > clockSlack:
+		// Another one would not mend it: its time would come after this one's.
+		b.find(schema.SeverityError, nil, "The clock here, or that of "+newest.Node+" when it was taken, is wrong. Until it is mended nobody can tell when a backup is due: set the clock, or move that backup away, or take one by hand with `pg_manage backup`.",
+			"the newest base backup at %s, %s, is dated %s ahead of now", r.Target.Name, newest.Label, age(newest.StartTime.Sub(b.opts.Now)))
+		return nil
 	case b.opts.Now.Sub(newest.StartTime) > r.MaxAge:
 		d.reason = fmt.Sprintf("the newest, %s, is %s old, max_age is %s", newest.Label, age(b.opts.Now.Sub(newest.StartTime)), age(r.MaxAge))
 	default:

@@ -33,7 +33,7 @@ func (b *builder) expire(x backupRules, cat *CatalogFact, taken string) []string
 	n := b.primary
 	d := ExpireDetail{Place: NewBackupPlace(x.target, b.c.Name), Labels: gone, Rules: in.Rules, Timelines: in.Timelines}
 	for _, a := range b.c.Archives {
-		d.WAL = d.WAL || a.Target == x.target
+		d.WAL = d.WAL || a.Target.Name == x.target.Name
 	}
 	what, also := "1 base backup", ""
 	if len(gone) > 1 {

@@ -86,7 +86,7 @@ func (b *builder) initInstance(n *schema.Node) {
 		b.restoreInstance(n, blocked, pre)
 		return
 	}
-	if x := b.ownBackup(); x != "" {
+	if x := b.ownBackup(n); x != "" {
 		blocked = x
 	}
 	d := InitDetail{}
@@ -104,10 +104,10 @@ func (b *builder) initInstance(n *schema.Node) {
 
 // ownBackup says that there are base backups of a cluster of this name, or may be: an empty
 // one in its place is hardly what is meant.
-func (b *builder) ownBackup() string {
+func (b *builder) ownBackup(n *schema.Node) string {
 	for _, x := range b.backupTargets() {
 		cat := b.facts.Catalog(x.target.Name, b.c.Name)
-		if cat != nil && !cat.Known {
+		if cat != nil && !cat.Known && !b.has(b.id(n, KindInstall)) { // an older program may not have understood
 			return fmt.Sprintf("the base backups of %s at %s are not known (%s), and there may be some of the cluster that was here", b.c.Name, x.target.URL.String(), cat.Error)
 		}
 		if cat != nil && len(cat.Backups) > 0 {

@@ -71,3 +71,15 @@ func TestGuard_03_NoNewClusterWhileItsBackupsAreNotKnown(t *testing.T) {
 		t.Errorf("a new cluster, and nobody knows whether there are backups of it: %v %+v", steps(p), p.Findings)
 	}
 }
+
+// Otherwise no backup would be taken for as long as the wrong clock was ahead, and nobody told.
+func TestABackupFromTheFutureIsToldOf(t *testing.T) {
+	p, _ := meet(t, twoBackedUp, func(w *world, _ *schema.Cluster) {
+		x := &w.only()[0]
+		x.StartTime, x.StopTime = x.StartTime.AddDate(9, 0, 0), x.StopTime.AddDate(9, 0, 0)
+	})
+	wantError(t, p, "ahead of now")
+	if p.Step("main/node2/take-backup") != nil {
+		t.Errorf("each plan would take another: %v", steps(p))
+	}
+}

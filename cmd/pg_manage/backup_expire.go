@@ -67,7 +67,7 @@ func (a *app) expire(ctx context.Context, o *expireOptions, w *world, keepers []
 				continue
 			}
 			e := expiry{k, k.targets()[i], len(page.Targets)}
-			t := retire(k.cluster, c, timelines, a.now())
+			t := retire(k, c, timelines, a.now())
 			if t.Error == "" && (len(t.Remove) > 0 || k.cluster.Archived()) {
 				a.callExpire(ctx, w, e, &t, true)
 				todo = append(todo, e)
@@ -145,14 +145,26 @@ func (a *app) approve(ctx context.Context, given bool, command, question string)
 	return nil
 }
 
-// retire decides which backups of a target go.
-func retire(c *schema.Cluster, cat planner.CatalogFact, timelines []planner.WALTimeline, now time.Time) view.ExpireTarget {
+// retire decides which backups of a target go. Those of another cluster, which has the same
+// name and place by mistake, are not this one's to judge.
+func retire(k keeper, cat planner.CatalogFact, timelines []planner.WALTimeline, now time.Time) view.ExpireTarget {
+	c, own := k.cluster, ""
+	if k.facts != nil {
+		own = k.facts.Data.SystemIdentifier
+	}
 	t := view.ExpireTarget{Cluster: c.Name, Target: cat.Target, Keep: []view.ExpireVerdict{}, Remove: []view.ExpireVerdict{}, Removed: []string{}, WAL: []view.ExpireWAL{}}
 	if !cat.Known {
 		t.Error = cat.Error
 		return t
 	}
-	in := planner.RetentionInput{Backups: cat.Backups, Now: now, Timelines: timelines}
+	in := planner.RetentionInput{Now: now, Timelines: timelines}
+	for _, b := range cat.Backups {
+		if own == "" || b.SystemIdentifier == "" || b.SystemIdentifier == own {
+			in.Backups = append(in.Backups, b)
+			continue
+		}
+		t.Keep = append(t.Keep, view.ExpireVerdict{Label: b.Label, StoredBytes: b.Stored, Why: []string{"of another cluster, with system identifier " + b.SystemIdentifier}})
+	}
 	for _, r := range c.Backups {
 		if r.Target.Name == cat.Target {
 			in.Rules = planner.KeepRules(c, r.Target)
@@ -176,7 +188,7 @@ func retire(c *schema.Cluster, cat planner.CatalogFact, timelines []planner.WALT
 // callExpire lets the node remove exactly what was shown, or say what that would be. The WAL
 // of archives at targets without backups goes along with the first target.
 func (a *app) callExpire(ctx context.Context, w *world, e expiry, t *view.ExpireTarget, dryRun bool) {
-	req := node.ExpireRequest{Version: node.Version, Place: node.PlaceOf(e.cluster.Name, e.target), Labels: []string{}, DryRun: dryRun, StateDir: e.facts.Paths.State}
+	req := node.ExpireRequest{Version: node.Version, Place: node.PlaceOf(e.cluster.Name, e.target), Labels: []string{}, DryRun: dryRun, StateDir: e.facts.Paths.State, Now: a.now()}
 	for _, v := range t.Remove {
 		req.Labels = append(req.Labels, v.Label)
 	}

@@ -40,6 +40,9 @@ type ExpireRequest struct {
 	All      []Place `json:"all,omitempty"`
 	DryRun   bool    `json:"dry_run,omitempty"`
 	StateDir string  `json:"state_dir"`
+	// Now is the time that the backups were judged at. When it is yet to come by the
+	// node's clock one of the two clocks is wrong, and nothing goes.
+	Now time.Time `json:"now,omitzero"`
 }
 
 // ExpireResult says what an ExpireRequest removed.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"pg_manage/executor/repo/catalog"
 	"pg_manage/executor/repo/storage"
@@ -13,9 +14,16 @@ import (
 	"pg_manage/executor/wal/expire"
 )
 
+// clockSlack is how far apart clocks may be that age is judged by.
+const clockSlack = time.Hour
+
 // expireBackups removes exactly the backups that it is told, and then WAL that none needs.
 // An error comes with a result of what went before it, when anything did.
 func expireBackups(ctx context.Context, w Work, req *ExpireRequest) (*ExpireResult, error) {
+	if here := time.Now(); req.Now.Sub(here) > clockSlack {
+		return nil, fmt.Errorf("which backups are too old was judged at %s, and by the clock here it is %s: one of the two clocks is wrong; nothing was removed",
+			req.Now.UTC().Format(time.RFC3339), here.UTC().Format(time.RFC3339))
+	}
 	a, err := enter(req.Place.Cluster, "", "", req.StateDir)
 	if err != nil {
 		return nil, err

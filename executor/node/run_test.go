@@ -139,6 +139,22 @@ func TestTheNewestBackupWithoutDamagedPagesIsNeverRemoved(t *testing.T) {
 	}
 }
 
+func TestNothingIsRemovedByAClockThatIsAhead(t *testing.T) {
+	s := newSite(t)
+	day := time.Date(2026, 11, 20, 21, 55, 0, 0, time.UTC)
+	old := s.backup(day)
+	s.backup(day.Add(24 * time.Hour))
+	req := ExpireRequest{Version: Version, Place: s.place(), Labels: []string{old}, StateDir: s.state, Now: time.Now().Add(48 * time.Hour)}
+	var res ExpireResult
+	if err := ask(t, "expire", req, &res); err == nil || !strings.Contains(err.Error(), "clocks is wrong") || len(res.Removed) > 0 {
+		t.Errorf("%+v, %v", res, err)
+	}
+	req.Now = time.Now().Add(time.Minute)
+	if err := ask(t, "expire", req, &res); err != nil || len(res.Removed) != 1 {
+		t.Errorf("%+v, %v", res, err)
+	}
+}
+
 func TestAPlaceWithoutBackupsIsKnownToBeEmpty(t *testing.T) {
 	s := newSite(t)
 	var res CatalogResult

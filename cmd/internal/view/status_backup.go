@@ -91,6 +91,8 @@ func (s *BackupStatus) judge(r *schema.Backup, now time.Time) {
 	case s.Backups == 0 && r.MaxAge == 0 && r.ProveEvery == 0: // taken only when asked for
 	case s.Backups == 0:
 		add("there is no base backup at %s", s.Target)
+	case r.MaxAge > 0 && s.NewestTime.Sub(now) > time.Hour:
+		add("the newest base backup at %s is dated %s ahead of now: a clock is or was wrong, and its age cannot be told", s.Target, age(s.NewestTime.Sub(now)))
 	case r.MaxAge > 0 && now.Sub(s.NewestTime) > r.MaxAge:
 		add("the newest base backup at %s is %s old, and %q wants none older than %s", s.Target, age(now.Sub(s.NewestTime)), r.Name, age(r.MaxAge))
 	}
