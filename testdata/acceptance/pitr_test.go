@@ -75,7 +75,7 @@ func TestPITROracle(t *testing.T) {
 		h        history
 		row      int
 		timeline string
-	}{{one, 15, "1"}, {one, 75, "1"}, {two, 110, "2"}, {three, 130, "latest"}, {three, 215, "latest"}} {
+	}{{one, 75, "1"}, {two, 110, "2"}, {three, 215, "latest"}} {
 		c := x.h.of(t, x.row)
 		at := func(d commit) bool { return d.xid == c.xid }
 		add(x.h.until(at, true), "xid = %q\n timeline = %q", c.xid, x.timeline)
