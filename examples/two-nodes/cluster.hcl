@@ -36,9 +36,11 @@ cluster "main" {
   archive { target = "nas" }
 
   backup "nightly" {
-    target  = "nas"
-    max_age = "24h" # older than this -> the plan has a backup step
-    keep { full = 7 }
+    target      = "nas"
+    max_age     = "23h" # older than this -> the plan has a backup step
+    full_every  = "7d"  # in between only what changed is stored
+    prove_every = "30d" # the plan restores the newest for trial, starts and checks it
+    keep { full = 4 }   # what no rule keeps the plan removes
   }
 
   export "dbapp" {
