@@ -59,6 +59,22 @@ func backInTime(w *world, c *schema.Cluster) {
 	}
 }
 
+// deltaInTime asks for the same, over the old data.
+func deltaInTime(w *world, c *schema.Cluster) {
+	backInTime(w, c)
+	w.restore.Delta = true
+}
+
+// deltaCutOff is a delta that ended in the middle of its restore.
+func deltaCutOff(t testing.TB) func(*world, *schema.Cluster) {
+	return func(w *world, c *schema.Cluster) {
+		deltaInTime(w, c)
+		p := w.plan(c)
+		w.apply(t, c, p, slices.IndexFunc(p.Steps, func(s Step) bool { return s.Kind == KindRestore }))
+		w.on(c, "node1").cutOff()
+	}
+}
+
 // copied is a cluster that begins with a backup of another one.
 func copied(testTB testing.TB) (*schema.Cluster, *world) {
 	w := built(testTB, twoBackedUp())
@@ -96,6 +112,7 @@ func backupScenarios() map[string]scenario {
 		}),
 		"bootstrap-restore": copied,
 		"restore-in-place":  after(threeBackedUp, then(later(25*time.Hour), backInTime), nil),
+		"restore-delta":     after(threeBackedUp, then(later(25*time.Hour), deltaInTime), nil),
 		"restore-interrupted": func(t testing.TB) (*schema.Cluster, *world) {
 			c, w := after(threeBackedUp, backInTime, nil)(t)
 			w.apply(t, c, w.plan(c), 5)
@@ -118,6 +135,10 @@ func TestBackupScenarioSteps(t *testing.T) {
 		"bootstrap-restore": {
 			"node3/install-binaries", "node3/write-passfile", "node3/write-hook-config", "node3/restore-backup", "node3/create-archive", "node3/write-hba", "node3/recover", "node3/replication-role",
 			"node4/install-binaries", "node4/write-passfile", "node4/write-hook-config", "node3/create-slot", "node4/build-standby", "node4/write-hba", "node4/start", "node3/check-archive", "node4/take-backup", "node4/prove-backup",
+		},
+		"restore-delta": {
+			"node1/begin-restore", "node2/stop", "node3/stop", "node1/stop", "node1/restore-backup", "node1/recover", "node1/replication-role",
+			"node1/create-slot", "node2/build-standby", "node2/start", "node2/create-slot", "node3/build-standby", "node3/start", "node1/end-restore", "node2/take-backup",
 		},
 		"restore-in-place": {
 			"node1/begin-restore", "node2/stop", "node3/stop", "node1/stop", "node1/restore-backup", "node1/recover", "node1/replication-role",
@@ -217,8 +238,93 @@ func TestGuard_17_RestoreNeedsConsentForEveryNode(t *testing.T) {
 	}
 }
 
+func TestGuard_17_DeltaSaysThatTheOldDataIsNotKept(t *testing.T) {
+	p, w := meet(t, threeBackedUp, deltaInTime)
+	s := p.Step("main/node1/restore-backup")
+	if s == nil || s.Effect != EffectDataLoss || s.Action != ActionReplace || !strings.Contains(s.Summary, "overwritten and not kept") {
+		t.Fatalf("%+v", s)
+	}
+	var nodes []string
+	for _, s := range p.DataLoss() {
+		nodes = append(nodes, s.Node)
+	}
+	if !slices.Equal(nodes, []string{"node1", "node2", "node3"}) {
+		t.Errorf("consent is asked for %v", nodes)
+	}
+	for _, want := range []Condition{
+		{Node: "node1", Fact: FactRunning, Want: "false"},
+		{Node: "node1", Fact: FactDataState, Want: string(DataCluster), Or: []string{string(DataUnfinished)}},
+		{Node: "node1", Fact: FactSystemID, Want: w.only()[0].SystemIdentifier},
+	} {
+		if !slices.ContainsFunc(s.Pre, func(c Condition) bool { return c.String() == want.String() }) {
+			t.Errorf("it does not hold on to %s: %v", want, s.Pre)
+		}
+	}
+	if d := s.Detail.(RestoreDetail); !d.Delta || d.MoveAside || d.Tablespaces != nil {
+		t.Errorf("%+v", d)
+	}
+}
+
+func TestGuard_01_DeltaNeedsDataOfTheSameCluster(t *testing.T) {
+	other := func(w *world, _ *schema.Cluster) { w.only()[0].SystemIdentifier = "1" }
+	p, _ := meet(t, threeBackedUp, then(deltaInTime, other))
+	wantSteps(t, p)
+	wantError(t, p, "holds data of system identifier")
+	p, _ = meet(t, threeBackedUp, then(deltaCutOff(t), other))
+	wantSteps(t, p)
+	wantError(t, p, "holds data of system identifier")
+	p, _ = meet(t, threeBackedUp, then(on("node1", "stopped"), on("node1", "wiped"), deltaInTime))
+	wantSteps(t, p)
+	wantError(t, p, "no data on node1 to restore over")
+	p, _ = meet(t, threeBackedUp, then(on("node1", "stopped"), on("node1", "foreign directory"), deltaInTime))
+	wantBlocked(t, p)
+	// What cannot be renamed can be restored over.
+	p, _ = meet(t, threeBackedUp, then(on("node1", "mount point"), deltaInTime))
+	if s := p.Step("main/node1/restore-backup"); s == nil || s.Blocked != "" {
+		t.Errorf("%+v", s)
+	}
+}
+
+// What an interrupted delta has left is touched by the same request alone.
+func TestGuard_08_DeltaThatWasCutOff(t *testing.T) {
+	c, w := after(threeBackedUp, deltaCutOff(t), nil)(t)
+	asked := w.restore
+	w.restore = nil
+	p := w.plan(c)
+	wantSteps(t, p)
+	wantError(t, p, "was begun at")
+	if !slices.ContainsFunc(p.Findings, func(f Finding) bool { return strings.Contains(f.Detail, "half overwritten") }) {
+		t.Errorf("%+v", p.Findings)
+	}
+	note := w.on(c, "node1").intent
+	w.on(c, "node1").intent = nil // by hand
+	p = w.plan(c)
+	wantError(t, p, "was cut off")
+	if slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Node == "node1" || s.Kind == KindBuild && s.Blocked == "" }) {
+		t.Errorf("%v", steps(p))
+	}
+	w.on(c, "node1").intent = note
+
+	backInTime(w, c) // and without --delta
+	p = w.plan(c)
+	wantBlocked(t, p)
+	wantError(t, p, "was cut off")
+
+	w.restore = asked
+	p = w.plan(c)
+	if s := p.Step("main/node1/restore-backup"); s == nil || s.Blocked != "" || s.Effect != EffectDataLoss || p.Step("main/node1/begin-restore") != nil {
+		t.Fatalf("%v %+v", steps(p), p.Findings)
+	}
+	w.apply(t, c, p, len(p.Steps))
+	w.restore = nil
+	if p := w.plan(c); !p.Empty() {
+		t.Errorf("not empty: %v %+v", steps(p), p.Findings)
+	}
+}
+
 // A restore that is cut off after any step goes on with the same request, and nothing else
-// is planned meanwhile. In the end all old data is kept, and nothing is left to do.
+// is planned meanwhile. In the end all old data is kept, but what a delta went over, and
+// nothing is left to do.
 func TestPropertyRestoreInPlace(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := threeBackedUp()
@@ -244,10 +350,16 @@ func TestPropertyRestoreInPlace(t *testing.T) {
 		}
 		backInTime(w, c)
 		asked := w.restore
+		asked.Delta = rapid.Bool().Draw(t, "delta") && before[c.Primary().Host] != nil
 		for range rapid.IntRange(0, 3).Draw(t, "interruptions") {
 			p := w.plan(c)
 			done := rapid.IntRange(0, len(p.Steps)).Draw(t, "killed after")
 			w.apply(t, c, p, done)
+			if asked.Delta && done < len(p.Steps) && p.Steps[done].Kind == KindRestore && p.Steps[done].Blocked == "" && rapid.Bool().Draw(t, "in its middle") {
+				if m := w.on(c, c.Primary().Name); m.inst != nil {
+					m.cutOff()
+				}
+			}
 			w.restore = nil
 			if p := w.plan(c); slices.ContainsFunc(sortedKeys(w.machines), func(h string) bool { return w.machines[h].intent != nil }) && (len(p.Steps) > 0 || !p.HasErrors()) {
 				t.Fatalf("in the middle of a restore something else is planned: %v", steps(p))
@@ -261,6 +373,9 @@ func TestPropertyRestoreInPlace(t *testing.T) {
 			t.Fatalf("not empty after the restore: %v %+v\n%s", steps(p), p.Findings, w)
 		}
 		for host, m := range w.machines {
+			if asked.Delta && host == c.Primary().Host {
+				continue
+			}
 			if old := before[host]; old != nil && m.inst != old && !slices.Contains(m.aside, old) {
 				t.Fatalf("the old data on %s is gone", host)
 			}

@@ -32,6 +32,7 @@ type restoreOptions struct {
 	timeline  string
 	backup    string
 	target    string
+	delta     bool
 	dryRun    bool
 }
 
@@ -49,8 +50,13 @@ refused before anything is touched.
 A time needs its zone, such as "2026-11-22 21:55:00+00". Recovery includes the transaction,
 or what happened at that very time or LSN; --exclusive stops before it.
 
-Every node whose data is moved aside needs consent by name, as with apply. Cut off at any
-point, the same command run again goes on.
+With --delta the backup is restored over the stopped data directory of the primary, and only
+what differs is fetched and written: it is faster and needs no room for a second copy, and
+the old data is overwritten and not kept. Cut off in its middle it leaves a directory that
+PostgreSQL cannot be started on.
+
+Every node whose data is moved aside or overwritten needs consent by name, as with apply. Cut
+off at any point, the same command run again goes on.
 
 ` + exitHelp,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -79,9 +85,10 @@ point, the same command run again goes on.
 	f.StringVar(&o.timeline, "timeline", "latest", "the `TIMELINE` to follow: latest, current (the backup's) or a number")
 	f.StringVar(&o.backup, "backup", "", "begin with the backup `LABEL`; else the newest that leads there is chosen")
 	f.StringVar(&o.target, "target", "", "take the backup from the target `NAME`; needed when the cluster has several")
+	f.BoolVar(&o.delta, "delta", false, "restore over the primary's old data, which is not kept, instead of moving it aside")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "only show the plan")
-	f.BoolVar(&o.apply.autoApprove, "auto-approve", false, "do not ask; the steps that set data aside still need --allow-data-loss")
-	f.StringSliceVar(&o.apply.allowLoss, "allow-data-loss", nil, "consent to the steps on `NODE` that set its data aside; may be given several times")
+	f.BoolVar(&o.apply.autoApprove, "auto-approve", false, "do not ask; the steps that set data aside or overwrite it still need --allow-data-loss")
+	f.StringSliceVar(&o.apply.allowLoss, "allow-data-loss", nil, "consent to the steps on `NODE` that set its data aside or overwrite it; may be given several times")
 	f.DurationVar(&o.apply.lockTimeout, "lock-timeout", 0, "how long to wait for another run that holds the cluster's lock, such as 2m")
 	f.BoolVarP(&o.apply.verbose, "verbose", "v", false, "show all commands of each step")
 	o.apply.parallelism = 10
@@ -170,7 +177,7 @@ func (a *app) restore(cmd *cobra.Command, o *restoreOptions, name string, want *
 		return err
 	}
 	want.Cluster = c.Name
-	req := &planner.RestoreRequest{Cluster: c.Name, Want: *want}
+	req := &planner.RestoreRequest{Cluster: c.Name, Want: *want, Delta: o.delta}
 	w := a.newWorld(cfg)
 	defer w.close()
 	w.prepare()
