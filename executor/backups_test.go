@@ -104,11 +104,19 @@ func TestBackupsAndWhatComesOfThem(t *testing.T) {
 }
 
 // TestClusterFromBackupOfAnother: a new cluster begins with another one's backup, and
-// archives into a place of its own.
+// archives into a place of its own. On the same machine the tablespace of its source is not free.
 func TestClusterFromBackupOfAnother(t *testing.T) {
 	w := newWorld(t, "n1", "n2")
 	w.build()
 	w.nas()
+	w.declare("", "n1")
+	w.apply()
+	if err := os.Mkdir(w.dir+"/space", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.own(w.dir + "/space")
+	w.sql("n1", "CREATE TABLESPACE side LOCATION '"+w.dir+"/space'")
+	w.sql("n1", "CREATE TABLE aside TABLESPACE side AS SELECT 43 AS answer")
 	w.declare(backedUp, "n1")
 	w.apply()
 	w.settled()
@@ -119,7 +127,7 @@ func TestClusterFromBackupOfAnother(t *testing.T) {
 	source := w.name
 	w.name += "copy"
 	defer os.RemoveAll(w.home() + "/.pg_manage/" + w.name)
-	w.declare(backedUp+"\nbootstrap {\n restore {\n  target = \"nas\"\n  cluster = \""+source+"\"\n }\n}", "n2")
+	w.declare(backedUp+"\nbootstrap {\n restore {\n  target = \"nas\"\n  cluster = \""+source+"\"\n  tablespaces = { \""+w.dir+"/space\" = \""+w.dir+"/moved\" }\n }\n}", "n2")
 	w.eventually("the last WAL in the archive", func() bool {
 		now, _ := filepath.Glob(w.dir + "/nas/pg_archlog/" + source + "/*/*")
 		return len(now) > len(wal)
@@ -128,6 +136,9 @@ func TestClusterFromBackupOfAnother(t *testing.T) {
 	w.settled()
 	if got := w.sql("n2", "SELECT answer FROM t"); got != "42" {
 		t.Errorf("the copy has %q", got)
+	}
+	if got := w.sql("n2", "SELECT answer, pg_tablespace_location(oid) FROM aside, pg_tablespace WHERE spcname = 'side'"); got != "43|"+w.dir+"/moved" {
+		t.Errorf("the copy's tablespace has %q", got)
 	}
 	if got := w.labels(); len(got) != 1 {
 		t.Errorf("backups of the copy: %v", got)

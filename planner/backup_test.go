@@ -59,22 +59,6 @@ func backInTime(w *world, c *schema.Cluster) {
 	}
 }
 
-// deltaInTime asks for the same, over the old data.
-func deltaInTime(w *world, c *schema.Cluster) {
-	backInTime(w, c)
-	w.restore.Delta = true
-}
-
-// deltaCutOff is a delta that ended in the middle of its restore.
-func deltaCutOff(t testing.TB) func(*world, *schema.Cluster) {
-	return func(w *world, c *schema.Cluster) {
-		deltaInTime(w, c)
-		p := w.plan(c)
-		w.apply(t, c, p, slices.IndexFunc(p.Steps, func(s Step) bool { return s.Kind == KindRestore }))
-		w.on(c, "node1").cutOff()
-	}
-}
-
 // copied is a cluster that begins with a backup of another one.
 func copied(testTB testing.TB) (*schema.Cluster, *world) {
 	w := built(testTB, twoBackedUp())
@@ -235,90 +219,6 @@ func TestGuard_17_RestoreNeedsConsentForEveryNode(t *testing.T) {
 	}
 	if !slices.Equal(nodes, []string{"node1", "node2", "node3"}) {
 		t.Errorf("consent is asked for %v", nodes)
-	}
-}
-
-func TestGuard_17_DeltaSaysThatTheOldDataIsNotKept(t *testing.T) {
-	p, w := meet(t, threeBackedUp, deltaInTime)
-	s := p.Step("main/node1/restore-backup")
-	if s == nil || s.Effect != EffectDataLoss || s.Action != ActionReplace || !strings.Contains(s.Summary, "overwritten and not kept") {
-		t.Fatalf("%+v", s)
-	}
-	var nodes []string
-	for _, s := range p.DataLoss() {
-		nodes = append(nodes, s.Node)
-	}
-	if !slices.Equal(nodes, []string{"node1", "node2", "node3"}) {
-		t.Errorf("consent is asked for %v", nodes)
-	}
-	for _, want := range []Condition{
-		{Node: "node1", Fact: FactRunning, Want: "false"},
-		{Node: "node1", Fact: FactDataState, Want: string(DataCluster), Or: []string{string(DataUnfinished)}},
-		{Node: "node1", Fact: FactSystemID, Want: w.only()[0].SystemIdentifier},
-	} {
-		if !slices.ContainsFunc(s.Pre, func(c Condition) bool { return c.String() == want.String() }) {
-			t.Errorf("it does not hold on to %s: %v", want, s.Pre)
-		}
-	}
-	if d := s.Detail.(RestoreDetail); !d.Delta || d.MoveAside || d.Tablespaces != nil {
-		t.Errorf("%+v", d)
-	}
-}
-
-func TestGuard_01_DeltaNeedsDataOfTheSameCluster(t *testing.T) {
-	other := func(w *world, _ *schema.Cluster) { w.only()[0].SystemIdentifier = "1" }
-	p, _ := meet(t, threeBackedUp, then(deltaInTime, other))
-	wantSteps(t, p)
-	wantError(t, p, "holds data of system identifier")
-	p, _ = meet(t, threeBackedUp, then(deltaCutOff(t), other))
-	wantSteps(t, p)
-	wantError(t, p, "holds data of system identifier")
-	p, _ = meet(t, threeBackedUp, then(on("node1", "stopped"), on("node1", "wiped"), deltaInTime))
-	wantSteps(t, p)
-	wantError(t, p, "no data on node1 to restore over")
-	p, _ = meet(t, threeBackedUp, then(on("node1", "stopped"), on("node1", "foreign directory"), deltaInTime))
-	wantBlocked(t, p)
-	// What cannot be renamed can be restored over.
-	p, _ = meet(t, threeBackedUp, then(on("node1", "mount point"), deltaInTime))
-	if s := p.Step("main/node1/restore-backup"); s == nil || s.Blocked != "" {
-		t.Errorf("%+v", s)
-	}
-}
-
-// What an interrupted delta has left is touched by the same request alone.
-func TestGuard_08_DeltaThatWasCutOff(t *testing.T) {
-	c, w := after(threeBackedUp, deltaCutOff(t), nil)(t)
-	asked := w.restore
-	w.restore = nil
-	p := w.plan(c)
-	wantSteps(t, p)
-	wantError(t, p, "was begun at")
-	if !slices.ContainsFunc(p.Findings, func(f Finding) bool { return strings.Contains(f.Detail, "half overwritten") }) {
-		t.Errorf("%+v", p.Findings)
-	}
-	note := w.on(c, "node1").intent
-	w.on(c, "node1").intent = nil // by hand
-	p = w.plan(c)
-	wantError(t, p, "was cut off")
-	if slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Node == "node1" || s.Kind == KindBuild && s.Blocked == "" }) {
-		t.Errorf("%v", steps(p))
-	}
-	w.on(c, "node1").intent = note
-
-	backInTime(w, c) // and without --delta
-	p = w.plan(c)
-	wantBlocked(t, p)
-	wantError(t, p, "was cut off")
-
-	w.restore = asked
-	p = w.plan(c)
-	if s := p.Step("main/node1/restore-backup"); s == nil || s.Blocked != "" || s.Effect != EffectDataLoss || p.Step("main/node1/begin-restore") != nil {
-		t.Fatalf("%v %+v", steps(p), p.Findings)
-	}
-	w.apply(t, c, p, len(p.Steps))
-	w.restore = nil
-	if p := w.plan(c); !p.Empty() {
-		t.Errorf("not empty: %v %+v", steps(p), p.Findings)
 	}
 }
 
