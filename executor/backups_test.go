@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"pg_manage/executor"
 	"pg_manage/planner"
 	"pg_manage/schema"
 )
@@ -103,11 +104,19 @@ func TestBackupsAndWhatComesOfThem(t *testing.T) {
 }
 
 // TestClusterFromBackupOfAnother: a new cluster begins with another one's backup, and
-// archives into a place of its own.
+// archives into a place of its own. On the same machine the tablespace of its source is not free.
 func TestClusterFromBackupOfAnother(t *testing.T) {
 	w := newWorld(t, "n1", "n2")
 	w.build()
 	w.nas()
+	w.declare("", "n1")
+	w.apply()
+	if err := os.Mkdir(w.dir+"/space", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.own(w.dir + "/space")
+	w.sql("n1", "CREATE TABLESPACE side LOCATION '"+w.dir+"/space'")
+	w.sql("n1", "CREATE TABLE aside TABLESPACE side AS SELECT 43 AS answer")
 	w.declare(backedUp, "n1")
 	w.apply()
 	w.settled()
@@ -118,7 +127,7 @@ func TestClusterFromBackupOfAnother(t *testing.T) {
 	source := w.name
 	w.name += "copy"
 	defer os.RemoveAll(w.home() + "/.pg_manage/" + w.name)
-	w.declare(backedUp+"\nbootstrap {\n restore {\n  target = \"nas\"\n  cluster = \""+source+"\"\n }\n}", "n2")
+	w.declare(backedUp+"\nbootstrap {\n restore {\n  target = \"nas\"\n  cluster = \""+source+"\"\n  tablespaces = { \""+w.dir+"/space\" = \""+w.dir+"/moved\" }\n }\n}", "n2")
 	w.eventually("the last WAL in the archive", func() bool {
 		now, _ := filepath.Glob(w.dir + "/nas/pg_archlog/" + source + "/*/*")
 		return len(now) > len(wal)
@@ -127,6 +136,9 @@ func TestClusterFromBackupOfAnother(t *testing.T) {
 	w.settled()
 	if got := w.sql("n2", "SELECT answer FROM t"); got != "42" {
 		t.Errorf("the copy has %q", got)
+	}
+	if got := w.sql("n2", "SELECT answer, pg_tablespace_location(oid) FROM aside, pg_tablespace WHERE spcname = 'side'"); got != "43|"+w.dir+"/moved" {
+		t.Errorf("the copy's tablespace has %q", got)
 	}
 	if got := w.labels(); len(got) != 1 {
 		t.Errorf("backups of the copy: %v", got)
@@ -139,7 +151,11 @@ func TestClusterFromBackupOfAnother(t *testing.T) {
 
 // TestRestoreThatIsCutOff: every step of a restore in turn is left in its middle; the same
 // request goes on, and nothing else is planned meanwhile.
-func TestRestoreThatIsCutOff(t *testing.T) {
+func TestRestoreThatIsCutOff(t *testing.T) { restoreCutOff(t, false) }
+
+func TestDeltaThatIsCutOff(t *testing.T) { restoreCutOff(t, true) }
+
+func restoreCutOff(t *testing.T, delta bool) {
 	w := newWorld(t, "n1", "n2")
 	w.build()
 	w.nas()
@@ -149,11 +165,11 @@ func TestRestoreThatIsCutOff(t *testing.T) {
 	w.sql("n1", "CREATE TABLE after_backup ()")
 	c := w.cfg.Clusters[0]
 	asked := &planner.RestoreRequest{
-		Cluster: w.name,
-		Want:    schema.Restore{Target: c.Backups[0].Target, Cluster: w.name, RecoveryTarget: schema.RecoveryTarget{Immediate: true, Inclusive: true}},
-		Choice:  &planner.RecoveryChoice{Backup: w.labels()[0], Setting: "current"},
+		Cluster: w.name, Delta: delta,
+		Want:   schema.Restore{Target: c.Backups[0].Target, Cluster: w.name, RecoveryTarget: schema.RecoveryTarget{Immediate: true, Inclusive: true}},
+		Choice: &planner.RecoveryChoice{Backup: w.labels()[0], Setting: "current"},
 	}
-	sink := &abortAt{eventLog: w.log, seen: map[string]bool{}}
+	sink, unfinished := &abortAt{eventLog: w.log, seen: map[string]bool{}}, 0
 	for round := 0; ; round++ {
 		if round > 40 {
 			t.Fatal("no end")
@@ -165,7 +181,11 @@ func TestRestoreThatIsCutOff(t *testing.T) {
 		}
 		w.abortOnce(sink, p)
 		w.restore = nil
-		if f := w.observe(t.Context(), w.name, "n1"); f.Intent != nil {
+		f := w.observe(t.Context(), w.name, "n1")
+		if f.Data.State == planner.DataUnfinished {
+			unfinished++
+		}
+		if f.Intent != nil {
 			if p := w.plan(); len(p.Steps) > 0 || !p.HasErrors() {
 				t.Fatalf("in the middle of a restore something else is planned: %+v", p.Steps)
 			}
@@ -181,5 +201,102 @@ func TestRestoreThatIsCutOff(t *testing.T) {
 			t.Errorf("%s is not as it was when the backup was taken", n)
 		}
 	}
-	t.Logf("interrupted: %d steps", len(sink.seen))
+	t.Logf("interrupted: %d steps, and %d times with the data half overwritten", len(sink.seen), unfinished)
+}
+
+// TestDeltaThatFailsInItsMiddle: a part of the backup turns out to be damaged when the data is
+// half overwritten. The directory cannot be started and nothing of it is cleared away; when
+// the part is mended the same request goes on.
+func TestDeltaThatFailsInItsMiddle(t *testing.T) {
+	w := newWorld(t, "n1", "n2")
+	w.build()
+	w.nas()
+	w.declare(strings.ReplaceAll(backedUp, "prefer-standby", "primary"), "n1", "n2")
+	w.apply()
+	w.settled()
+	w.sql("n1", "CREATE TABLE after_backup AS SELECT generate_series(1, 100000) AS n")
+	kept := w.data("n1") + "/theirs"
+	if err := os.WriteFile(kept, []byte("a file of somebody's"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.own(kept)
+	before, err := os.Stat(w.data("n1") + "/base")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := w.cfg.Clusters[0]
+	w.restore = &planner.RestoreRequest{
+		Cluster: w.name, Delta: true,
+		Want:   schema.Restore{Target: c.Backups[0].Target, Cluster: w.name, RecoveryTarget: schema.RecoveryTarget{Immediate: true, Inclusive: true}},
+		Choice: &planner.RecoveryChoice{Backup: w.labels()[0], Setting: "current"},
+	}
+	asked := w.restore
+	step := w.name + "/n1/restore-backup"
+	p := w.plan()
+	if s := p.Step(step); s == nil || s.Effect != planner.EffectDataLoss || !strings.Contains(s.Summary, "not kept") {
+		t.Fatalf("%+v", s)
+	}
+	parts, err := filepath.Glob(w.dir + "/nas/pg_hotbackup/" + w.name + "/*/part-*")
+	if err != nil || len(parts) == 0 {
+		t.Fatal(parts, err)
+	}
+	whole := map[string][]byte{}
+	for _, name := range parts {
+		if whole[name], err = os.ReadFile(name); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, make([]byte, len(whole[name])), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := executor.Run(t.Context(), p, w.env())
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(r.Results, func(x executor.Result) bool { return x.Step == step })
+	if i < 0 || r.Results[i].Status != executor.StatusFailed || !strings.Contains(r.Results[i].Error, "restoring again goes on from there") {
+		t.Fatalf("%+v", r.Results)
+	}
+	f := w.observe(t.Context(), w.name, "n1")
+	if f.Data.State != planner.DataUnfinished || f.Data.SystemIdentifier == "" || f.Intent == nil {
+		t.Fatalf("the data directory is %+v, the note %+v", f.Data, f.Intent)
+	}
+	if _, err := os.Stat(w.data("n1") + "/global/pg_control"); err == nil {
+		t.Error("PostgreSQL could be started on what is half overwritten")
+	}
+	w.restore = nil
+	if p := w.plan(); len(p.Steps) > 0 || !p.HasErrors() {
+		t.Fatalf("in the middle of a delta something else is planned: %+v", p.Steps)
+	}
+
+	for name, text := range whole {
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.restore = asked
+	p = w.plan()
+	if s := p.Step(step); s == nil || s.Effect != planner.EffectDataLoss || s.Blocked != "" {
+		t.Fatalf("it does not go on: %+v %+v", s, p.Findings)
+	}
+	w.run(p)
+	w.restore = nil
+	w.settled()
+	for n := range w.ports {
+		if got := w.sql(n, "SELECT count(*) FROM pg_class WHERE relname = 'after_backup'"); got != "0" {
+			t.Errorf("%s is not as it was when the backup was taken", n)
+		}
+	}
+	if after, err := os.Stat(w.data("n1") + "/base"); err != nil || !os.SameFile(before, after) {
+		t.Errorf("the data directory is another one: %v", err)
+	}
+	if old, _ := filepath.Glob(w.data("n1") + ".old-[0-9]*"); len(old) > 0 {
+		t.Errorf("moved aside: %v", old)
+	}
+	if text, err := os.ReadFile(kept); err != nil || string(text) != "a file of somebody's" {
+		t.Errorf("what is not PostgreSQL's is gone: %v", err)
+	}
+	if left, _ := filepath.Glob(w.data("n1") + "/pg_manage.rest*"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
 }

@@ -28,8 +28,9 @@ func (a *abortAt) Emit(e event.Event) {
 	a.eventLog.Emit(e)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	// A build is left when it has copied something.
-	at := e.Type == event.Started && !strings.HasSuffix(e.Step, string(planner.KindBuild)) || e.Type == event.Progress
+	// A build or restore is left when it has copied something.
+	copies := strings.HasSuffix(e.Step, string(planner.KindBuild)) || strings.HasSuffix(e.Step, string(planner.KindRestore))
+	at := e.Type == event.Started && !copies || e.Type == event.Progress
 	if at && !a.seen[e.Step] {
 		a.seen[e.Step] = true
 		a.cancel()

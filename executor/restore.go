@@ -25,12 +25,12 @@ func (w *work) nodeArgs(command string, request any) ([]string, error) {
 	return []string{path.Join(w.in.Tool, "pg_manage"), "node", command, "--request", string(text)}, nil
 }
 
-// copyOf gives the program that makes the files of a backup.
-func (w *work) copyOf(source planner.BackupSource, id string, tablespaces map[string]string) func(dir string) ([]string, error) {
+// copyOf gives the program that makes the files of a backup; with delta over what is there.
+func (w *work) copyOf(source planner.BackupSource, id string, tablespaces map[string]string, delta bool) func(dir string) ([]string, error) {
 	return func(dir string) ([]string, error) {
 		return w.nodeArgs("restore", node.RestoreRequest{
 			Version: node.Version, Place: place(source.Place), Label: source.Label, DataDir: dir, SystemIdentifier: id,
-			Tablespaces: tablespaces, StateDir: w.in.State,
+			Tablespaces: tablespaces, Delta: delta, StateDir: w.in.State,
 		})
 	}
 }
@@ -52,8 +52,8 @@ func (w *work) restore(ctx context.Context, d planner.RestoreDetail) error {
 		return err
 	}
 	return w.in.Restore(ctx, instance.Restore{
-		SystemIdentifier: d.SystemIdentifier, MoveAside: d.MoveAside, Settings: d.Settings, Mark: d.Mark, Now: w.env.Now(),
-		Copy: w.copyOf(d.Source, d.SystemIdentifier, d.Tablespaces),
+		SystemIdentifier: d.SystemIdentifier, MoveAside: d.MoveAside, Delta: d.Delta, Settings: d.Settings, Mark: d.Mark, Now: w.env.Now(),
+		Copy: w.copyOf(d.Source, d.SystemIdentifier, d.Tablespaces, d.Delta),
 		Recover: func(dir string) ([]string, error) {
 			return w.nodeArgs("settings", node.SettingsRequest{
 				Version: node.Version, DataDir: dir, Recovery: &target, RestoreCommand: planner.RestoreCommand(w.in.Tool, config, ""),

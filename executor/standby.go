@@ -23,7 +23,7 @@ func (w *work) build(ctx context.Context, d planner.BuildDetail) error {
 		Notice: func(m string) { w.notice(s, "%s", m) },
 	}
 	if d.Backup != nil { // which knows its own size
-		b.Size, b.Copy, b.Sink = 0, w.copyOf(*d.Backup, d.SystemIdentifier, nil), &relay{w: w}
+		b.Size, b.Copy, b.Sink = 0, w.copyOf(*d.Backup, d.SystemIdentifier, nil, false), &relay{w: w}
 	}
 	return w.in.BuildStandby(ctx, b)
 }

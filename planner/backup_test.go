@@ -96,6 +96,7 @@ func backupScenarios() map[string]scenario {
 		}),
 		"bootstrap-restore": copied,
 		"restore-in-place":  after(threeBackedUp, then(later(25*time.Hour), backInTime), nil),
+		"restore-delta":     after(threeBackedUp, then(later(25*time.Hour), deltaInTime), nil),
 		"restore-interrupted": func(t testing.TB) (*schema.Cluster, *world) {
 			c, w := after(threeBackedUp, backInTime, nil)(t)
 			w.apply(t, c, w.plan(c), 5)
@@ -118,6 +119,10 @@ func TestBackupScenarioSteps(t *testing.T) {
 		"bootstrap-restore": {
 			"node3/install-binaries", "node3/write-passfile", "node3/write-hook-config", "node3/restore-backup", "node3/create-archive", "node3/write-hba", "node3/recover", "node3/replication-role",
 			"node4/install-binaries", "node4/write-passfile", "node4/write-hook-config", "node3/create-slot", "node4/build-standby", "node4/write-hba", "node4/start", "node3/check-archive", "node4/take-backup", "node4/prove-backup",
+		},
+		"restore-delta": {
+			"node1/begin-restore", "node2/stop", "node3/stop", "node1/stop", "node1/restore-backup", "node1/recover", "node1/replication-role",
+			"node1/create-slot", "node2/build-standby", "node2/start", "node2/create-slot", "node3/build-standby", "node3/start", "node1/end-restore", "node2/take-backup",
 		},
 		"restore-in-place": {
 			"node1/begin-restore", "node2/stop", "node3/stop", "node1/stop", "node1/restore-backup", "node1/recover", "node1/replication-role",
@@ -218,7 +223,8 @@ func TestGuard_17_RestoreNeedsConsentForEveryNode(t *testing.T) {
 }
 
 // A restore that is cut off after any step goes on with the same request, and nothing else
-// is planned meanwhile. In the end all old data is kept, and nothing is left to do.
+// is planned meanwhile. In the end all old data is kept, but what a delta went over, and
+// nothing is left to do.
 func TestPropertyRestoreInPlace(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := threeBackedUp()
@@ -244,10 +250,16 @@ func TestPropertyRestoreInPlace(t *testing.T) {
 		}
 		backInTime(w, c)
 		asked := w.restore
+		asked.Delta = rapid.Bool().Draw(t, "delta") && before[c.Primary().Host] != nil
 		for range rapid.IntRange(0, 3).Draw(t, "interruptions") {
 			p := w.plan(c)
 			done := rapid.IntRange(0, len(p.Steps)).Draw(t, "killed after")
 			w.apply(t, c, p, done)
+			if asked.Delta && done < len(p.Steps) && p.Steps[done].Kind == KindRestore && p.Steps[done].Blocked == "" && rapid.Bool().Draw(t, "in its middle") {
+				if m := w.on(c, c.Primary().Name); m.inst != nil {
+					m.cutOff()
+				}
+			}
 			w.restore = nil
 			if p := w.plan(c); slices.ContainsFunc(sortedKeys(w.machines), func(h string) bool { return w.machines[h].intent != nil }) && (len(p.Steps) > 0 || !p.HasErrors()) {
 				t.Fatalf("in the middle of a restore something else is planned: %v", steps(p))
@@ -261,6 +273,9 @@ func TestPropertyRestoreInPlace(t *testing.T) {
 			t.Fatalf("not empty after the restore: %v %+v\n%s", steps(p), p.Findings, w)
 		}
 		for host, m := range w.machines {
+			if asked.Delta && host == c.Primary().Host {
+				continue
+			}
 			if old := before[host]; old != nil && m.inst != old && !slices.Contains(m.aside, old) {
 				t.Fatalf("the old data on %s is gone", host)
 			}

@@ -67,6 +67,9 @@ func fingerprint(desired *schema.Config, observed *Observed, steps []Step, opts 
 		w := opts.Restore.Want
 		w.Range, w.Target = schema.Range{}, place(w.Target)
 		put(opts.Restore.Cluster+"/restore", w)
+		if opts.Restore.Delta {
+			put(opts.Restore.Cluster+"/delta", true)
+		}
 	}
 	names := make([]string, 0, len(facts))
 	for name := range facts {

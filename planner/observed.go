@@ -85,6 +85,10 @@ const (
 	DataForeign DataState = "foreign" // holds something that is no PostgreSQL data directory
 	DataCluster DataState = "cluster" // PG_VERSION and global/pg_control are there
 	DataUnknown DataState = "unknown" // could not be read; see Error
+
+	// DataUnfinished is what a restore of ours that was cut off has left in the data
+	// directory itself: PostgreSQL cannot be started on it. SystemIdentifier is the backup's.
+	DataUnfinished DataState = "unfinished"
 )
 
 // DataFacts are about the data directory, from PG_VERSION and pg_controldata.

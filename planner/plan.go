@@ -54,6 +54,7 @@ type Options struct {
 type RestoreRequest struct {
 	Cluster string
 	Want    schema.Restore  // from where, and to which point
+	Delta   bool            // over the primary's old data, which is not kept, in place of moving it aside
 	Choice  *RecoveryChoice // the backup that was found to serve; nil: it is chosen from what the catalogue says of the archives
 }
 

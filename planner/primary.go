@@ -77,6 +77,9 @@ func (b *builder) initInstance(n *schema.Node) {
 		if of.Data.State == DataForeign {
 			blocked = fmt.Sprintf("the data directory of %s holds something that is not recognised, and may be what is left of this cluster", o.Name)
 		}
+		if of.Data.State == DataUnfinished {
+			blocked = fmt.Sprintf("a restore of this cluster was cut off on %s", o.Name)
+		}
 		if of.holds() {
 			blocked = fmt.Sprintf("%s holds data of a cluster (system identifier %s): a new cluster on %s would not be its source. Declare %s as primary, or restore %s", o.Name, of.Data.SystemIdentifier, n.Name, o.Name, n.Name)
 		}

@@ -3,6 +3,7 @@ package planner
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -27,7 +28,11 @@ func restoreMark(w schema.Restore) string {
 	if w.Target != nil {
 		t = w.Target.URL.String() + "/" + w.Target.BackupDir
 	}
-	b, err := json.Marshal([]any{t, w.Cluster, w.Backup, w.RecoveryTarget, w.Timeline})
+	asked := []any{t, w.Cluster, w.Backup, w.RecoveryTarget, w.Timeline}
+	if len(w.Tablespaces) > 0 {
+		asked = append(asked, w.Tablespaces)
+	}
+	b, err := json.Marshal(asked)
 	if err != nil { // strings and flags alone: cannot happen
 		panic(err)
 	}
@@ -167,6 +172,7 @@ func (b *builder) restoreInstance(n *schema.Node, blocked string, pre []Conditio
 		}
 		d.Source.Label, d.SystemIdentifier, d.Want.Timeline = x.Label, x.SystemIdentifier, first(choice.Setting, w.Timeline)
 		d.Tablespaces = b.besideOld(n, x)
+		d.mapTablespaces(x)
 		s.Changes = restoreChanges(x, choice)
 		what = "base backup " + x.Label + " of " + w.Cluster + " from " + w.Target.Name
 	}
@@ -182,7 +188,11 @@ func (b *builder) restoreInstance(n *schema.Node, blocked string, pre []Conditio
 		Undo:  "an interrupted restore lies beside the data directory and is cleared away by the next one",
 	}
 	for _, oid := range sortedKeys(d.Tablespaces) {
-		s.Changes = append(s.Changes, Change{Name: "tablespace " + oid, After: d.Tablespaces[oid], Note: "beside the old one"})
+		note := "beside the old one"
+		if slices.Contains(slices.Collect(maps.Values(w.Tablespaces)), d.Tablespaces[oid]) {
+			note = ""
+		}
+		s.Changes = append(s.Changes, Change{Name: "tablespace " + oid, After: d.Tablespaces[oid], Note: note})
 	}
 	if d.SystemIdentifier != "" {
 		s.Post = append(s.Post, Condition{Node: n.Name, Fact: FactSystemID, Want: d.SystemIdentifier})

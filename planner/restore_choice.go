@@ -3,6 +3,10 @@ package planner
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
 
 	"pg_manage/schema"
 	"pg_manage/schema/postgres"
@@ -41,7 +45,8 @@ func usable(cat *CatalogFact, w *schema.Restore, made *RecoveryChoice, major int
 	case x.Encrypted && w.Target.AgeIdentityFile == "":
 		return nil, fmt.Errorf("the backup %s is encrypted, and target %s declares no age_identity_file to read it with", x.Label, w.Target.Name)
 	}
-	return x, nil
+	_, err := movedTablespaces(x, w)
+	return x, err
 }
 
 // SettleRestore completes a restore that was planned before the catalogue was known.
@@ -55,7 +60,44 @@ func SettleRestore(cat *CatalogFact, d *RestoreDetail, major int) (*BackupFact, 
 		return nil, err
 	}
 	d.Source.Label, d.SystemIdentifier, d.Want.Timeline = x.Label, x.SystemIdentifier, first(choice.Setting, d.Want.Timeline)
+	d.mapTablespaces(x)
 	return x, nil
+}
+
+// movedTablespaces are the new places of a backup's tablespaces, by their OIDs. A location
+// that the backup does not have is an error that lists those that it has.
+func movedTablespaces(x *BackupFact, w *schema.Restore) (map[string]string, error) {
+	out := map[string]string{}
+	for _, from := range sortedKeys(w.Tablespaces) {
+		found := false
+		for oid, at := range x.Tablespaces {
+			if path.Clean(at) == from {
+				out[oid], found = w.Tablespaces[from], true
+			}
+		}
+		if found {
+			continue
+		}
+		has := "it has none"
+		if len(x.Tablespaces) > 0 {
+			has = "it has " + strings.Join(slices.Sorted(maps.Values(x.Tablespaces)), ", ")
+		}
+		return nil, fmt.Errorf("the backup %s has no tablespace at %s; %s", x.Label, from, has)
+	}
+	return out, nil
+}
+
+// mapTablespaces puts tablespaces where they are wanted. That they are in the backup was
+// checked when it was chosen.
+func (d *RestoreDetail) mapTablespaces(x *BackupFact) {
+	moved, err := movedTablespaces(x, &d.Want)
+	if err != nil || len(moved) == 0 {
+		return
+	}
+	if d.Tablespaces == nil {
+		d.Tablespaces = map[string]string{}
+	}
+	maps.Copy(d.Tablespaces, moved)
 }
 
 // ChooseRestore is ChooseBackup for what a restore block asks, on what a catalogue says of

@@ -9,12 +9,13 @@ import (
 )
 
 // inPlace is a restore in place: all data of a cluster is replaced by that of a backup,
-// recovered to some point. The old data is kept beside.
+// recovered to some point. The old data is kept beside, except where a delta goes over it.
 type inPlace struct {
 	want   schema.Restore
 	mark   string
 	begun  bool            // the note of it is on the node
 	aside  map[string]bool // nodes whose data is moved aside
+	delta  bool            // the primary's data is overwritten
 	origin *BackupFact
 	choice *RecoveryChoice
 }
@@ -31,6 +32,8 @@ func (b *builder) interrupted() bool {
 		switch f := b.node(n); {
 		case i.Done:
 			what = "It is recovered; its standbys are still to be rebuilt."
+		case f.Data.State == DataUnfinished:
+			what = "The data directory of " + n.Name + " is half overwritten, and PostgreSQL cannot be started on it."
 		case f.Data.Restored != "":
 			what = "The data of " + n.Name + " is restored, and not recovered yet."
 		}
@@ -50,7 +53,7 @@ func (b *builder) restoreInPlace(req *RestoreRequest) bool {
 		return false // refused by the schema
 	}
 	b.primary = p
-	b.inPlace = &inPlace{want: req.Want, mark: restoreMark(req.Want), aside: map[string]bool{}}
+	b.inPlace = &inPlace{want: req.Want, mark: restoreMark(req.Want), aside: map[string]bool{}, delta: req.Delta}
 	b.renewed = true
 	var unseen []string
 	for _, n := range b.c.Nodes {
@@ -67,15 +70,25 @@ func (b *builder) restoreInPlace(req *RestoreRequest) bool {
 	}
 	b.inPlace.origin = x
 	for _, n := range b.c.Nodes {
-		if f := b.node(n); f.holds() && f.Data.SystemIdentifier != x.SystemIdentifier {
+		if f := b.node(n); (f.holds() || f.Data.State == DataUnfinished) && f.Data.SystemIdentifier != x.SystemIdentifier {
 			b.errorf(n, "Nothing was touched. A cluster is restored from its own backups alone; declare a new one with bootstrap { restore { ... } } for those of another.",
 				"%s holds data of system identifier %s, and base backup %s is of %s", n.Name, f.Data.SystemIdentifier, x.Label, x.SystemIdentifier)
 			return false
 		}
 	}
+	if f := b.node(p); req.Delta && f.vacant() {
+		b.errorf(p, "Nothing was touched. Leave out --delta: the backup is restored into a directory of its own.",
+			"there is no data on %s to restore over: its data directory %s is %s", p.Name, f.Paths.DataDir, f.Data.State)
+		return false
+	}
 	b.begin(p, unseen)
 	b.setOut(p)
 	return true
+}
+
+// restoresOver says that a delta is to go over what the node has.
+func (b *builder) restoresOver(n *schema.Node) bool {
+	return b.inPlace != nil && b.inPlace.delta && n == b.c.Primary()
 }
 
 // underway is the backup whose data is on the node already, of the same restore begun
@@ -192,10 +205,10 @@ func (b *builder) stop(n *schema.Node) {
 	b.add(n, StopDetail{}, s)
 }
 
-// clear goes on as if the node were stopped and its data moved aside.
+// clear goes on as if the node were stopped and its data moved aside, or about to be overwritten.
 func (b *builder) clear(n *schema.Node) {
 	f := *b.node(n)
-	b.inPlace.aside[n.Name] = f.holds()
+	b.inPlace.aside[n.Name] = f.holds() && !b.restoresOver(n)
 	f.Server = ServerFacts{}
 	f.Data = DataFacts{State: DataAbsent, MountPoint: f.Data.MountPoint}
 	if n == b.primary {
@@ -213,6 +226,10 @@ func (b *builder) asideToRestore(n *schema.Node, s *Step, d *RestoreDetail) {
 		s.Pre = append(s.Pre, Condition{Node: o.Name, Fact: FactRunning, Want: "false"})
 	}
 	s.Pre = append(s.Pre, Condition{Node: n.Name, Fact: FactIntent, Want: d.Mark})
+	if d.Delta = b.restoresOver(n); d.Delta {
+		b.overwriteOld(n, s)
+		return
+	}
 	b.keepOld(n, s, b.inPlace.aside[n.Name], "restore")
 	d.MoveAside = b.inPlace.aside[n.Name]
 	if d.MoveAside {
@@ -247,6 +264,17 @@ func (b *builder) keepOld(n *schema.Node, s *Step, moves bool, what string) {
 	if f.Data.MountPoint {
 		s.Blocked = "the data directory is a mount point and cannot be moved aside: move its content away by hand, to " + what
 	}
+}
+
+// overwriteOld marks a restore step that goes over the data that is there.
+func (b *builder) overwriteOld(n *schema.Node, s *Step) {
+	f := b.observed(n)
+	s.Summary += ", over the old data, which is overwritten and not kept"
+	s.Action, s.Effect = ActionReplace, EffectDataLoss
+	s.Undo = "none: the old data is gone, but for WAL that may not be archived, which is kept in a directory " + f.Paths.DataDir + ".old-wal-TIME. PostgreSQL cannot be started on a directory that is half overwritten; the same restore goes on there"
+	s.Pre = append(s.Pre,
+		Condition{Node: n.Name, Fact: FactDataState, Want: string(DataCluster), Or: []string{string(DataUnfinished)}},
+		Condition{Node: n.Name, Fact: FactSystemID, Want: f.Data.SystemIdentifier})
 }
 
 // endRestore takes the note of a restore away when all of it is done.

@@ -198,7 +198,10 @@ func (w *world) restoreData(m *machine, s *Step, d RestoreDetail) error {
 	if x == nil || x.SystemIdentifier != d.SystemIdentifier {
 		return errors.New("there is no such backup")
 	}
-	if m.leave(s); m.inst != nil && (!d.MoveAside || m.inst.running) || m.foreign || m.unreadable {
+	if d.Delta {
+		return w.restoreOver(m, s, d, x)
+	}
+	if m.leave(s); m.inst != nil && (!d.MoveAside || m.inst.running) || m.foreign || m.unreadable || m.unfinished != "" {
 		return errors.New("there is data in the way")
 	}
 	if d.MoveAside != (s.Effect == EffectDataLoss) {
@@ -208,6 +211,30 @@ func (w *world) restoreData(m *machine, s *Step, d RestoreDetail) error {
 	i.recovery, i.restored = true, d.Mark
 	w.replace(m, i, x, d.Settings)
 	return nil
+}
+
+// restoreOver keeps nothing of the data that is there.
+func (w *world) restoreOver(m *machine, s *Step, d RestoreDetail, x *stored) error {
+	old := m.unfinished
+	if m.inst != nil && m.inst.dir == s.Instance.DataDir && !m.inst.running {
+		old = m.inst.id
+	}
+	switch {
+	case old != x.SystemIdentifier:
+		return errors.New("there is no stopped cluster of that system identifier to restore over")
+	case s.Effect != EffectDataLoss || d.MoveAside:
+		return errors.New("data is overwritten without being called data-loss")
+	}
+	i := x.instance(s)
+	i.recovery, i.restored = true, d.Mark
+	m.inst, m.unfinished = nil, ""
+	w.replace(m, i, x, d.Settings)
+	return nil
+}
+
+// cutOff leaves a restore over the data of a machine in its middle.
+func (m *machine) cutOff() {
+	m.unfinished, m.inst = m.inst.id, nil
 }
 
 func (w *world) replace(m *machine, i *instance, x *stored, set SettingsDetail) {

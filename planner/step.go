@@ -245,6 +245,7 @@ type RestoreDetail struct {
 	Tablespaces      map[string]string // oid -> directory, where it cannot be the one that the backup has
 	Mark             string            // DataFacts.Restored afterwards
 	MoveAside        bool              // what lies in the data directory is moved aside first
+	Delta            bool              // what lies in the data directory is overwritten with what differs
 	InPlace          bool              // the data directory is a mount point: it is filled, not replaced
 	Settings         SettingsDetail    // written into the new directory before it appears
 }

@@ -22,6 +22,9 @@ func (b *builder) look(n *schema.Node) {
 	case f.Data.State == DataForeign:
 		b.errorf(n, "Move it away by hand, or declare another data_dir. pg_manage never touches a directory that it does not recognise.",
 			"%s on %s is not empty and not a PostgreSQL data directory (it holds %s)", f.Paths.DataDir, n.Name, strings.Join(f.Data.Sample, ", "))
+	case f.Data.State == DataUnfinished && !b.restoresOver(n):
+		b.errorf(n, fmt.Sprintf("Run the `pg_manage restore %s --delta` that was cut off again: it goes on from there.", b.c.Name),
+			"a restore into %s on %s was cut off: it is neither the old data nor that of the backup, and PostgreSQL cannot be started on it", f.Paths.DataDir, n.Name)
 	case f.Data.State == DataCluster && f.Data.MajorVersion != b.c.Version:
 		b.errorf(n, fmt.Sprintf("Declare version = %d, or upgrade the cluster with pg_upgrade first.", f.Data.MajorVersion),
 			"%s on %s belongs to PostgreSQL %d, the file declares %d", f.Paths.DataDir, n.Name, f.Data.MajorVersion, b.c.Version)

@@ -37,6 +37,7 @@ type machine struct {
 	inst                             *instance // nil: no data directory
 	empty, foreign, unreadable       bool
 	mount                            bool
+	unfinished                       string // system identifier of a restore over the data that was cut off
 	aside                            []*instance
 	intent                           *RestoreIntent
 }
@@ -149,6 +150,8 @@ func (w *world) look(c *schema.Cluster, n *schema.Node) *NodeFacts {
 	switch {
 	case m.unreadable:
 		f.Data.State, f.Data.Error = DataUnknown, "permission denied"
+	case m.unfinished != "":
+		f.Data.State, f.Data.SystemIdentifier = DataUnfinished, m.unfinished
 	case m.foreign:
 		f.Data.State, f.Data.Sample = DataForeign, []string{"photos"}
 	case i != nil:

@@ -133,7 +133,9 @@ type Restore struct {
 	Backup         string // label; "" lets the tool choose
 	RecoveryTarget RecoveryTarget
 	Timeline       string // "latest", "current" or a number
-	Range          Range
+	// Tablespaces are new places, by the locations that the backup has. Both are absolute and clean.
+	Tablespaces map[string]string `json:",omitempty"`
+	Range       Range
 }
 
 // RecoveryTarget is the point at which recovery ends; at most one is set.

@@ -25,6 +25,7 @@ func (l *loader) bootstrap(b *block, c *Cluster) *Bootstrap {
 		Backup:         r.text("backup"),
 		RecoveryTarget: l.recoveryTarget(r),
 		Timeline:       l.timeline(r),
+		Tablespaces:    l.tablespaces(r),
 		Range:          rangeOf(r.def),
 	}
 	for _, name := range []string{"cluster", "backup"} {

@@ -93,6 +93,7 @@ func TestLoadEverything(t *testing.T) {
 			Bootstrap: &Bootstrap{Restore: &Restore{
 				Target: cloud, Cluster: "old", Backup: "20261122T215500Z-node1-full", Timeline: "3",
 				RecoveryTarget: RecoveryTarget{Time: "2026-11-22 21:55:00+00"},
+				Tablespaces:    map[string]string{"/srv/ssd": "/mnt/ssd"},
 			}},
 		}},
 	}

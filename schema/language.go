@@ -40,7 +40,7 @@ func schemaOf(parent, kind string) *hcl.BodySchema {
 	case "bootstrap":
 		return body(words("locale"), plain("restore"))
 	case "restore":
-		return body(words("target", "cluster", "backup", "time", "lsn", "xid", "name", "immediate", "inclusive", "timeline"))
+		return body(words("target", "cluster", "backup", "time", "lsn", "xid", "name", "immediate", "inclusive", "timeline", "tablespaces"))
 	}
 	return &hcl.BodySchema{}
 }

@@ -14,7 +14,7 @@ import (
 // parameterText is the form of a setting's name, an extension's with its prefix.
 var parameterText = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*$`)
 
-// parameter is one element of a parameters map.
+// parameter is one element of a map, such as parameters.
 type parameter struct {
 	key   string
 	place hcl.Range
@@ -25,7 +25,11 @@ type parameter struct {
 func (l *loader) parameters(b *block) map[string]string {
 	out := map[string]string{}
 	written := map[string]string{}
-	for _, p := range l.parameterList(b) {
+	words := mapWords{
+		name: "parameters", example: `parameters = { shared_buffers = "2GB" }`,
+		badKey: "A parameter's name must be a text", keyHint: "Write the name as in postgresql.conf, such as shared_buffers.",
+	}
+	for _, p := range l.mapElements(b, words) {
 		name := strings.ToLower(p.key)
 		if other, dup := written[name]; dup {
 			detail := "Only the last one would count. Remove one."
@@ -47,10 +51,13 @@ func (l *loader) parameters(b *block) map[string]string {
 	return out
 }
 
-// parameterList evaluates the argument parameters. Where the map is written out
+// mapWords are the words in which messages speak of an argument that is a map.
+type mapWords struct{ name, example, badKey, keyHint string }
+
+// mapElements evaluates an argument that is a map. Where the map is written out
 // each element is evaluated alone, so that a wrong one does not hide the others.
-func (l *loader) parameterList(b *block) []parameter {
-	const name = "parameters"
+func (l *loader) mapElements(b *block, words mapWords) []parameter {
+	name := words.name
 	a := b.attrs[name]
 	if a == nil {
 		return nil
@@ -63,8 +70,7 @@ func (l *loader) parameterList(b *block) []parameter {
 			return nil
 		}
 		if ty := v.Type(); !ty.IsObjectType() && !ty.IsMapType() {
-			b.wrong(name, `"parameters" must be a map`,
-				fmt.Sprintf("It is %s. Write parameters = { shared_buffers = \"2GB\" }.", kindOf(v)))
+			b.wrong(name, fmt.Sprintf("%q must be a map", name), fmt.Sprintf("It is %s. Write %s.", kindOf(v), words.example))
 			return nil
 		}
 		for it := v.ElementIterator(); it.Next(); {
@@ -80,7 +86,7 @@ func (l *loader) parameterList(b *block) []parameter {
 		}
 		text, err := convert.Convert(k, cty.String)
 		if err != nil || text.IsNull() || text.IsMarked() {
-			l.errorAt(item.KeyExpr.Range(), "A parameter's name must be a text", "Write the name as in postgresql.conf, such as shared_buffers.")
+			l.errorAt(item.KeyExpr.Range(), words.badKey, words.keyHint)
 			continue
 		}
 		p := parameter{text.AsString(), item.KeyExpr.Range(), cty.NilVal}

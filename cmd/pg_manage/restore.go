@@ -31,6 +31,8 @@ type restoreOptions struct {
 	timeline  string
 	backup    string
 	target    string
+	delta     bool
+	spaces    []string
 	dryRun    bool
 }
 
@@ -48,8 +50,13 @@ refused before anything is touched.
 A time needs its zone, such as "2026-11-22 21:55:00+00". Recovery includes the transaction,
 or what happened at that very time or LSN; --exclusive stops before it.
 
-Every node whose data is moved aside needs consent by name, as with apply. Cut off at any
-point, the same command run again goes on.
+With --delta the backup is restored over the stopped data directory of the primary, and only
+what differs is fetched and written: it is faster and needs no room for a second copy, and
+the old data is overwritten and not kept. Cut off in its middle it leaves a directory that
+PostgreSQL cannot be started on.
+
+Every node whose data is moved aside or overwritten needs consent by name, as with apply. Cut
+off at any point, the same command run again goes on.
 
 ` + exitHelp,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -78,9 +85,11 @@ point, the same command run again goes on.
 	f.StringVar(&o.timeline, "timeline", "latest", "the `TIMELINE` to follow: latest, current (the backup's) or a number")
 	f.StringVar(&o.backup, "backup", "", "begin with the backup `LABEL`; else the newest that leads there is chosen")
 	f.StringVar(&o.target, "target", "", "take the backup from the target `NAME`; needed when the cluster has several")
+	f.BoolVar(&o.delta, "delta", false, "restore over the primary's old data, which is not kept, instead of moving it aside")
+	f.StringArrayVar(&o.spaces, "tablespace", nil, "restore the tablespace that the backup has at OLD to NEW, as `OLD=NEW`; may be given several times")
 	f.BoolVarP(&o.dryRun, "dry-run", "n", false, "only show the plan")
-	f.BoolVar(&o.apply.autoApprove, "auto-approve", false, "do not ask; the steps that set data aside still need --allow-data-loss")
-	f.StringSliceVar(&o.apply.allowLoss, "allow-data-loss", nil, "consent to the steps on `NODE` that set its data aside; may be given several times")
+	f.BoolVar(&o.apply.autoApprove, "auto-approve", false, "do not ask; the steps that set data aside or overwrite it still need --allow-data-loss")
+	f.StringSliceVar(&o.apply.allowLoss, "allow-data-loss", nil, "consent to the steps on `NODE` that set its data aside or overwrite it; may be given several times")
 	f.DurationVar(&o.apply.lockTimeout, "lock-timeout", 0, "how long to wait for another run that holds the cluster's lock, such as 2m")
 	f.BoolVarP(&o.apply.verbose, "verbose", "v", false, "show all commands of each step")
 	o.apply.parallelism = 10
@@ -130,8 +139,21 @@ func (o *restoreOptions) want(f *pflag.FlagSet) (*schema.Restore, error) {
 	if n, err := strconv.ParseUint(o.timeline, 10, 32); o.timeline != "latest" && o.timeline != "current" && (err != nil || n == 0) {
 		return nil, &hintedError{fmt.Sprintf("--timeline: %q is not a timeline", o.timeline), "Write latest, current or a number from 1 up."}
 	}
+	var spaces map[string]string
+	for _, s := range o.spaces {
+		from, to, ok := strings.Cut(s, "=")
+		if !ok {
+			return nil, &hintedError{fmt.Sprintf("--tablespace: %q is not OLD=NEW", s), "Write where the backup has the tablespace and where it is to be, for example /srv/ssd=/mnt/ssd."}
+		}
+		if spaces == nil {
+			spaces = map[string]string{}
+		}
+		if err := schema.MapTablespace(spaces, from, to); err != nil {
+			return nil, &hintedError{"--tablespace: " + err.Error(), "Write where the backup has the tablespace and where it is to be, for example /srv/ssd=/mnt/ssd."}
+		}
+	}
 	return &schema.Restore{
-		Backup: o.backup, Timeline: o.timeline,
+		Backup: o.backup, Timeline: o.timeline, Tablespaces: spaces,
 		RecoveryTarget: schema.RecoveryTarget{Time: o.time, LSN: o.lsn, XID: o.xid, Name: o.name, Immediate: o.immediate, Inclusive: !o.exclusive},
 	}, nil
 }
@@ -169,7 +191,7 @@ func (a *app) restore(cmd *cobra.Command, o *restoreOptions, name string, want *
 		return err
 	}
 	want.Cluster = c.Name
-	req := &planner.RestoreRequest{Cluster: c.Name, Want: *want}
+	req := &planner.RestoreRequest{Cluster: c.Name, Want: *want, Delta: o.delta}
 	w := a.newWorld(cfg)
 	defer w.close()
 	w.prepare()
@@ -207,6 +229,12 @@ func (a *app) restoreAgain(f *pflag.FlagSet, name string) string {
 		case x.Name == "allow-data-loss":
 			for _, node := range strings.Split(strings.Trim(x.Value.String(), "[]"), ",") {
 				args = append(args, "--"+x.Name, node)
+			}
+		case x.Name == "tablespace":
+			if list, ok := x.Value.(pflag.SliceValue); ok {
+				for _, s := range list.GetSlice() {
+					args = append(args, "--"+x.Name, s)
+				}
 			}
 		default:
 			args = append(args, "--"+x.Name, x.Value.String())

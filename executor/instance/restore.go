@@ -18,6 +18,7 @@ import (
 type Restore struct {
 	SystemIdentifier string // that the copy must have; "" is any
 	MoveAside        bool
+	Delta            bool // Copy goes over what lies in the data directory, and keeps nothing of it
 	Settings         planner.SettingsDetail
 	Mark             string    // content of planner.RestoredFile
 	Now              time.Time // names what is moved aside
@@ -29,13 +30,17 @@ type Restore struct {
 }
 
 // Restore makes a data directory that recovers, as far as it is told, when it is started.
-// All is made beside its place first, so that a failure leaves the data directory as it was.
+// All is made beside its place first, so that a failure leaves the data directory as it was;
+// a delta works in its place, and when it fails the next one goes on from there.
 func (i *Instance) Restore(ctx context.Context, r Restore) error {
 	if err := i.refuseRunning(ctx); err != nil {
 		return err
 	}
 	if err := i.refuseForeignConfig(ctx); err != nil {
 		return err
+	}
+	if r.Delta {
+		return i.restoreOver(ctx, r)
 	}
 	empty, inPlace, aside, err := i.place(ctx, r.MoveAside, r.Now)
 	if err != nil {
@@ -67,6 +72,21 @@ func (i *Instance) Restore(ctx context.Context, r Restore) error {
 		r.Notice("the old data directory is kept at " + aside)
 	}
 	return nil
+}
+
+// restoreOver restores over the data directory. Copy itself refuses what is no data directory
+// of that cluster, and sees to it that nothing can be started on one that is not whole. What
+// is there is never cleared away.
+func (i *Instance) restoreOver(ctx context.Context, r Restore) error {
+	data := strings.TrimRight(i.DataDir, "/")
+	err := i.locked(ctx, func(ctx context.Context) error { return i.copy(ctx, data, r.Copy, r.Sink) })
+	if err == nil {
+		err = i.verifyCopy(ctx, r.SystemIdentifier, data)
+	}
+	if err == nil {
+		err = i.restoredFiles(ctx, r, data)
+	}
+	return err
 }
 
 // restoredFiles gives a restored directory the configuration of its node and what steers

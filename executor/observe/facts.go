@@ -125,6 +125,9 @@ func dataFacts(s *sections) planner.DataFacts {
 	if s.get("running") == "unknown" || d.State == "" {
 		d.State = planner.DataUnknown
 	}
+	if d.State == planner.DataUnfinished {
+		d.SystemIdentifier = s.get("restoring")
+	}
 	if d.State != planner.DataCluster {
 		return d
 	}

@@ -192,6 +192,11 @@ data_directory() {
 		[ -f "$data/patroni.dynamic.json" ] && emit patroni_managed 1
 		return
 	fi
+	if [ -f "$data/pg_manage.restoring" ]; then # a restore of ours was cut off here
+		emit data unfinished
+		emit restoring "$(sed -n 's/^ *"system_identifier": "\([0-9]*\)".*/\1/p' "$data/pg_manage.restoring")"
+		return
+	fi
 	n=0
 	for f in "$data"/* "$data"/.[!.]* "$data"/..?*; do
 		[ -e "$f" ] || [ -L "$f" ] || continue

@@ -140,6 +140,16 @@ func TestDataDirectories(t *testing.T) {
 					write(t, d+"/recovery.signal", "")
 					write(t, d+"/pg_manage.restored", "0123456789abcdef\n")
 				}, planner.DataFacts{State: "cluster", Error: "no pg_controldata of PostgreSQL 9.6 was found", RecoverySignal: true, Restored: "0123456789abcdef"}},
+				"restore over it cut off": {func(t *testing.T, d string) {
+					write(t, d+"/PG_VERSION", "17\n")
+					write(t, d+"/global/pg_control.pg_manage-old", "x")
+					write(t, d+"/pg_manage.restoring", "{\n  \"label\": \"l\",\n  \"system_identifier\": \"7300000000000000001\",\n  \"delta\": true\n}\n")
+				}, planner.DataFacts{State: "unfinished", SystemIdentifier: "7300000000000000001"}},
+				"restore over it ended": {func(t *testing.T, d string) { // but for its mark
+					write(t, d+"/PG_VERSION", "9.6\n")
+					write(t, d+"/global/pg_control", "x")
+					write(t, d+"/pg_manage.restoring", "{}\n")
+				}, planner.DataFacts{State: "cluster", Error: "no pg_controldata of PostgreSQL 9.6 was found"}},
 				"of another version": {func(t *testing.T, d string) {
 					write(t, d+"/PG_VERSION", "9.6\n")
 					write(t, d+"/global/pg_control", "x")

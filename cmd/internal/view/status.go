@@ -69,6 +69,7 @@ const (
 	stateUnreachable = "unreachable" // Error says why
 	stateAbsent      = "absent"      // no data directory
 	stateForeign     = "foreign"     // the data directory holds something else
+	stateUnfinished  = "unfinished"  // a restore into the data directory was cut off
 	stateStopped     = "stopped"
 	stateNoAnswer    = "no answer" // runs, but did not answer; Error says why
 	stateRunning     = "running"   // a primary, or a standby that reads only the archive or waits
@@ -225,6 +226,8 @@ func nodeState(f *planner.NodeFacts) (state, why string) {
 		return stateStopped, f.Data.ControlState
 	case f.Data.State == planner.DataForeign:
 		return stateForeign, "the data directory holds no PostgreSQL cluster"
+	case f.Data.State == planner.DataUnfinished:
+		return stateUnfinished, "a restore into the data directory was cut off: run it again"
 	case f.Data.State == planner.DataUnknown:
 		return stateNoAnswer, f.Data.Error
 	default:

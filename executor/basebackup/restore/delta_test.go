@@ -22,7 +22,7 @@ func TestADeltaTakesAwayWhatIsPostgreSQLsAndNothingElse(t *testing.T) {
 	outside := filepath.Join(w.dir, "outside")
 	backuptest.Write(t, outside, "precious", []byte("theirs"))
 
-	gone := []string{"base/5/9999", "base/9/1", "global/9", "pg_replslot/x/state", "recovery.signal", "backup_label", "pg_wal/archive_status/x.ready", "pg_wal/000000010000000000000003", "pg_stat/x"}
+	gone := []string{"base/5/9999", "base/9/1", "global/9", "pg_replslot/x/state", "recovery.signal", "backup_label", "pg_manage.restored", "pg_wal/archive_status/x.ready", "pg_wal/000000010000000000000003", "pg_stat/x"}
 	for _, name := range gone {
 		backuptest.Write(t, dir, name, []byte("old"))
 	}

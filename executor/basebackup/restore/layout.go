@@ -195,7 +195,7 @@ func owned(p string) bool {
 	if below || strings.HasPrefix(top, "pg_") || top == "base" || top == "global" {
 		return slices.Contains([]string{
 			"base", "global", "pg_commit_ts", "pg_dynshmem", "pg_logical", "pg_multixact", "pg_notify", "pg_replslot", "pg_serial",
-			"pg_snapshots", "pg_stat", "pg_stat_tmp", "pg_subtrans", "pg_tblspc", "pg_twophase", walDir, "pg_xact",
+			"pg_snapshots", "pg_stat", "pg_stat_tmp", "pg_subtrans", "pg_tblspc", "pg_twophase", walDir, "pg_xact", restoredName,
 		}, top)
 	}
 	return slices.Contains([]string{

@@ -137,6 +137,7 @@ const (
 	versionFile  = "PG_VERSION"
 	pidFile      = "postmaster.pid"
 	walDir       = "pg_wal"
+	restoredName = "pg_manage.restored" // says of an earlier restore that its recovery has not ended: it does not hold for what comes
 )
 
 // checkContent makes sure that a data directory is what the backup has.

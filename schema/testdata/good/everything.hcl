@@ -120,6 +120,9 @@ cluster "main" {
       time      = "2026-11-22 21:55:00+00"
       inclusive = false
       timeline  = 3
+      tablespaces = {
+        "/srv/ssd/" = "/mnt/ssd"
+      }
     }
   }
 }
