@@ -15,6 +15,7 @@ import (
 
 	"pg_manage/executor/repo"
 	"pg_manage/executor/repo/storage"
+	"pg_manage/executor/wal/call"
 )
 
 func (f *faulty) Put(ctx context.Context, name string, r io.Reader) error {
@@ -216,6 +217,7 @@ func TestSignals(t *testing.T) {
 		if found, _ := filepath.Glob("pg_wal/*[XM]*"); len(found) > 0 {
 			t.Errorf("left %v", found)
 		}
+		waitFor(t, func() bool { _, ok := call.Query(in.config, "status"); return ok }) // the next ones ask it
 	}
 }
 
