@@ -122,6 +122,7 @@ func TestTablespacesGoWhereTheyAreWanted(t *testing.T) {
 		t.Errorf("beside the old ones: %v", d.Tablespaces)
 	}
 	cat := w.catalog(d.Source.Place)
+	cat.Archives = []ArchiveWAL{wholeArchive(&cat)}
 	late := RestoreDetail{Want: d.Want}
 	late.Want.Backup = cat.Backups[0].Label
 	if _, err := SettleRestore(&cat, &late, 17); err != nil || len(late.Tablespaces) != 1 || late.Tablespaces["16385"] != "/mnt/ssd" {
