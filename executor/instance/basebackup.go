@@ -39,18 +39,7 @@ func (i *Instance) BuildStandby(ctx context.Context, b Build) error {
 	if err := i.refuseForeignConfig(ctx); err != nil {
 		return err
 	}
-	empty, inPlace, aside, err := i.place(ctx, b.MoveAside, b.Now)
-	if err != nil {
-		return err
-	}
-	target := i.building(inPlace)
-	if err := i.makeParent(ctx); err != nil {
-		return err
-	}
-	err = i.locked(ctx, func(ctx context.Context) error {
-		if err := i.removeLeftover(ctx, inPlace); err != nil {
-			return err
-		}
+	fill := func(ctx context.Context, target string, inPlace bool) error {
 		if b.Copy != nil { // which sees to the space itself
 			return i.copy(ctx, target, b.Copy, b.Sink)
 		}
@@ -62,28 +51,20 @@ func (i *Instance) BuildStandby(ctx context.Context, b Build) error {
 			return err
 		}
 		return i.baseBackup(ctx, b, target)
-	})
-	if err == nil {
-		if err = i.verifyCopy(ctx, b.SystemIdentifier, target); err != nil && b.Copy == nil {
-			err = fmt.Errorf("%w: is %s:%d the server that the plan meant", err, b.SourceHost, b.SourcePort)
+	}
+	finish := func(ctx context.Context, target string) error {
+		if err := i.verifyCopy(ctx, b.SystemIdentifier, target); err != nil {
+			if b.Copy == nil {
+				err = fmt.Errorf("%w: is %s:%d the server that the plan meant", err, b.SourceHost, b.SourcePort)
+			}
+			return err
 		}
+		if err := i.copiedFiles(ctx, b.Settings, b.Notice, target); err != nil {
+			return err
+		}
+		return remote.WriteFile(ctx, i.Host, path.Join(target, "standby.signal"), nil, remote.FileOptions{Mode: 0o600, As: i.Owner})
 	}
-	if err == nil {
-		err = i.copiedFiles(ctx, b.Settings, b.Notice, target)
-	}
-	if err == nil {
-		err = remote.WriteFile(ctx, i.Host, path.Join(target, "standby.signal"), nil, remote.FileOptions{Mode: 0o600, As: i.Owner})
-	}
-	if err != nil {
-		return i.failedCopy(ctx, target, inPlace, err)
-	}
-	if err := i.swap(ctx, empty, inPlace, aside); err != nil {
-		return err
-	}
-	if aside != "" {
-		b.Notice("the old data directory is kept at " + aside)
-	}
-	return nil
+	return i.remake(ctx, remaking{moveAside: b.MoveAside, now: b.Now, notice: b.Notice, fill: fill, finish: finish})
 }
 
 // place says what becomes of the data directory as it is.

@@ -42,36 +42,11 @@ func (i *Instance) Restore(ctx context.Context, r Restore) error {
 	if r.Delta {
 		return i.restoreOver(ctx, r)
 	}
-	empty, inPlace, aside, err := i.place(ctx, r.MoveAside, r.Now)
-	if err != nil {
-		return err
-	}
-	target := i.building(inPlace)
-	if err := i.makeParent(ctx); err != nil {
-		return err
-	}
-	err = i.locked(ctx, func(ctx context.Context) error {
-		if err := i.removeLeftover(ctx, inPlace); err != nil {
-			return err
-		}
-		return i.copy(ctx, target, r.Copy, r.Sink)
+	return i.remake(ctx, remaking{
+		moveAside: r.MoveAside, now: r.Now, notice: r.Notice,
+		fill:   func(ctx context.Context, target string, _ bool) error { return i.copy(ctx, target, r.Copy, r.Sink) },
+		finish: func(ctx context.Context, target string) error { return i.restored(ctx, r, target) },
 	})
-	if err == nil {
-		err = i.verifyCopy(ctx, r.SystemIdentifier, target)
-	}
-	if err == nil {
-		err = i.restoredFiles(ctx, r, target)
-	}
-	if err != nil {
-		return i.failedCopy(ctx, target, inPlace, err)
-	}
-	if err := i.swap(ctx, empty, inPlace, aside); err != nil {
-		return err
-	}
-	if aside != "" {
-		r.Notice("the old data directory is kept at " + aside)
-	}
-	return nil
 }
 
 // restoreOver restores over the data directory. Copy itself refuses what is no data directory
@@ -79,19 +54,18 @@ func (i *Instance) Restore(ctx context.Context, r Restore) error {
 // is there is never cleared away.
 func (i *Instance) restoreOver(ctx context.Context, r Restore) error {
 	data := strings.TrimRight(i.DataDir, "/")
-	err := i.locked(ctx, func(ctx context.Context) error { return i.copy(ctx, data, r.Copy, r.Sink) })
-	if err == nil {
-		err = i.verifyCopy(ctx, r.SystemIdentifier, data)
+	if err := i.locked(ctx, func(ctx context.Context) error { return i.copy(ctx, data, r.Copy, r.Sink) }); err != nil {
+		return err
 	}
-	if err == nil {
-		err = i.restoredFiles(ctx, r, data)
-	}
-	return err
+	return i.restored(ctx, r, data)
 }
 
-// restoredFiles gives a restored directory the configuration of its node and what steers
-// its recovery.
-func (i *Instance) restoredFiles(ctx context.Context, r Restore, dir string) error {
+// restored verifies a restored directory, and gives it the configuration of its node and what
+// steers its recovery.
+func (i *Instance) restored(ctx context.Context, r Restore, dir string) error {
+	if err := i.verifyCopy(ctx, r.SystemIdentifier, dir); err != nil {
+		return err
+	}
 	if err := i.copiedFiles(ctx, r.Settings, r.Notice, dir); err != nil {
 		return err
 	}

@@ -32,6 +32,16 @@ func enter(cluster, node, dataDir, stateDir string) (*access, error) {
 	return &access{wal.OpenBeside(stateDir, cluster, node)}, nil
 }
 
+// enterPlace is enter for a command that works at one place and on no data directory.
+func enterPlace(ctx context.Context, p Place, stateDir string) (*access, *place, error) {
+	a, err := enter(p.Cluster, "", "", stateDir)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := a.catalog(ctx, p)
+	return a, c, err
+}
+
 // check refuses a place that is no place.
 func (p Place) check() error {
 	t := p.Target

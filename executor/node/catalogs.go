@@ -67,11 +67,7 @@ func unpin(ctx context.Context, _ Work, req *PinRequest) (*PinResult, error) {
 }
 
 func setPin(ctx context.Context, req *PinRequest, pinned bool) (*PinResult, error) {
-	a, err := enter(req.Place.Cluster, "", "", req.StateDir)
-	if err != nil {
-		return nil, err
-	}
-	c, err := a.catalog(ctx, req.Place)
+	_, c, err := enterPlace(ctx, req.Place, req.StateDir)
 	if err != nil {
 		return nil, err
 	}

@@ -24,11 +24,7 @@ func expireBackups(ctx context.Context, w Work, req *ExpireRequest) (*ExpireResu
 		return nil, fmt.Errorf("which backups are too old was judged at %s, and by the clock here it is %s: one of the two clocks is wrong; nothing was removed",
 			req.Now.UTC().Format(time.RFC3339), here.UTC().Format(time.RFC3339))
 	}
-	a, err := enter(req.Place.Cluster, "", "", req.StateDir)
-	if err != nil {
-		return nil, err
-	}
-	c, err := a.catalog(ctx, req.Place)
+	a, c, err := enterPlace(ctx, req.Place, req.StateDir)
 	if err != nil {
 		return nil, err
 	}

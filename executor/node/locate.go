@@ -23,11 +23,7 @@ func (r Recovery) point() planner.RecoveryPoint {
 
 // locatePoint asks each archive for a recovery target.
 func locatePoint(ctx context.Context, w Work, req *LocateRequest) (*LocateResult, error) {
-	a, err := enter(req.Place.Cluster, "", "", req.StateDir)
-	if err != nil {
-		return nil, err
-	}
-	c, err := a.catalog(ctx, req.Place)
+	a, c, err := enterPlace(ctx, req.Place, req.StateDir)
 	if err != nil {
 		return nil, err
 	}

@@ -17,11 +17,7 @@ import (
 
 // verifyBackup reads a backup, and the WAL that it needs.
 func verifyBackup(ctx context.Context, w Work, req *VerifyRequest) (*VerifyResult, error) {
-	a, err := enter(req.Place.Cluster, "", "", req.StateDir)
-	if err != nil {
-		return nil, err
-	}
-	c, err := a.catalog(ctx, req.Place)
+	a, c, err := enterPlace(ctx, req.Place, req.StateDir)
 	if err != nil {
 		return nil, err
 	}
