@@ -77,6 +77,12 @@ func (s suite) syncOfAnothers(t *testing.T) {
 	}
 }
 
+// pooled is how many files or goroutines more there may be than before because the pools of
+// connections are fuller at the moment: 4 workers, of whom each may have a connection in
+// use and leave one behind, with both of its ends in this process. What leaks does so at
+// every file, or at every second one, and 150 files are far more.
+const pooled = 40
+
 // leaks: a process that lives on for weeks must not gather goroutines or files.
 func (s suite) leaks(t *testing.T) {
 	ctx, d := s.driver(t)
@@ -124,7 +130,7 @@ func (s suite) leaks(t *testing.T) {
 	var nowFiles, nowGoroutines int
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		nowFiles, nowGoroutines = openFiles(t), runtime.NumGoroutine()
-		if nowFiles <= files+5 && nowGoroutines <= goroutines+20 {
+		if nowFiles <= files+pooled && nowGoroutines <= goroutines+pooled {
 			return
 		}
 	}
