@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"pg_manage/executor/remote/remotetest"
 	"pg_manage/executor/repo/repotest"
 	"pg_manage/executor/repo/storage"
 )
@@ -61,14 +62,7 @@ func startSSHD(t *testing.T, root string, settings ...string) (target Target, en
 	t.Cleanup(func() { os.RemoveAll(dir) }) //nolint:errcheck // a temporary directory
 	host := newKey(t, filepath.Join(dir, "host"))
 	newKey(t, filepath.Join(dir, "id"))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	port := remotetest.FreePort(t)
 	conf := fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s/host\nAuthorizedKeysFile %s/id.pub\nPidFile none\nUsePAM no\n"+
 		"PermitRootLogin yes\nSubsystem sftp internal-sftp\n%s\n", port, dir, dir, strings.Join(settings, "\n"))
 	if err := os.WriteFile(filepath.Join(dir, "config"), []byte(conf), 0o600); err != nil {
@@ -100,7 +94,7 @@ func startSSHD(t *testing.T, root string, settings ...string) (target Target, en
 		}
 	}
 	t.Cleanup(end)
-	for limit := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for limit := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			c.Close() //nolint:errcheck // it was tried only

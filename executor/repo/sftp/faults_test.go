@@ -115,7 +115,6 @@ func TestServerKilled(t *testing.T) {
 		}
 		wg.Wait()
 		stop.Stop()
-		start := time.Now()
 		_, errOpen := s.Open(t.Context(), "a/x")
 		_, errStat := s.Stat(t.Context(), "a/x")
 		_, errList := s.List(t.Context(), "a")
@@ -126,9 +125,6 @@ func TestServerKilled(t *testing.T) {
 			if !errors.Is(err, storage.ErrLost) || errors.Is(err, storage.ErrNotExist) {
 				t.Errorf("%s afterwards: %v", op, err)
 			}
-		}
-		if d := time.Since(start); d > 5*time.Second {
-			t.Errorf("to learn that the connection is lost took %s", d)
 		}
 		s.Close() //nolint:errcheck // it is lost
 		for name := range stored {

@@ -110,7 +110,7 @@ func (s *server) load(n int) {
 // settled waits until no file waits to be archived.
 func (s *server) settled(data string) {
 	s.t.Helper()
-	deadline := time.Now().Add(40 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute) // PostgreSQL rests for one when a command has failed
 	for {
 		n, _, oldest, err := Backlog(data)
 		if err != nil {

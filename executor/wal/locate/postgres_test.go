@@ -163,7 +163,7 @@ func (s *server) work(name string) {
 func (s *server) archived(data string) {
 	s.t.Helper()
 	last := s.sql("select pg_walfile_name(pg_switch_wal())")
-	deadline := time.Now().Add(40 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute) // PostgreSQL rests for one when a command has failed
 	for {
 		if _, err := os.Stat(data + "/pg_wal/archive_status/" + last + ".done"); err == nil {
 			return
