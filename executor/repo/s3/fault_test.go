@@ -30,7 +30,7 @@ func mustBeUnknown(t *testing.T, what string, err error) {
 // everything tries each operation on a server that must fail all of them.
 func everything(t *testing.T, what string, d *Store) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	_, err := d.Open(ctx, "a/b")
 	mustBeUnknown(t, what+": Open", err)
