@@ -16,7 +16,7 @@ func (s *server) during(ctx context.Context, o Options, events *told, f func()) 
 	s.t.Helper()
 	events.gate = &gate{reached: make(chan struct{}), open: make(chan struct{})}
 	done := make(chan error, 1)
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	go func() {
 		_, err := Take(ctx, o)

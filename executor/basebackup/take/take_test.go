@@ -84,7 +84,7 @@ func (s *server) lookup(system uint64) Archive {
 // mustTake takes a backup that is listed then.
 func (s *server) mustTake(o Options) *catalog.Info {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Minute)
 	defer cancel()
 	info, err := Take(ctx, o)
 	if err != nil {

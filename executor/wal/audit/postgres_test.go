@@ -131,7 +131,10 @@ func (s *server) settled(data string) {
 // of copies, and looks at what came of it.
 func TestWALOfARealServer(t *testing.T) {
 	for _, size := range []uint64{1 << 20, 16 << 20, 64 << 20} {
-		t.Run(fmt.Sprintf("%dMB", size>>20), func(t *testing.T) { realServer(t, size) })
+		t.Run(fmt.Sprintf("%dMB", size>>20), func(t *testing.T) {
+			t.Parallel() // it waits more than it works
+			realServer(t, size)
+		})
 	}
 }
 
