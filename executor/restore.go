@@ -25,13 +25,11 @@ func (w *work) nodeArgs(command string, request any) ([]string, error) {
 	return []string{path.Join(w.in.Tool, "pg_manage"), "node", command, "--request", string(text)}, nil
 }
 
-// copyOf gives the program that makes the files of a backup; with delta over what is there.
-func (w *work) copyOf(source planner.BackupSource, id string, tablespaces map[string]string, delta bool) func(dir string) ([]string, error) {
+// copyOf gives the program that makes the files of a backup as req says.
+func (w *work) copyOf(source planner.BackupSource, req node.RestoreRequest) func(dir string) ([]string, error) {
 	return func(dir string) ([]string, error) {
-		return w.nodeArgs("restore", node.RestoreRequest{
-			Version: node.Version, Place: place(source.Place), Label: source.Label, DataDir: dir, SystemIdentifier: id,
-			Tablespaces: tablespaces, Delta: delta, StateDir: w.in.State,
-		})
+		req.Version, req.Place, req.Label, req.DataDir, req.StateDir = node.Version, place(source.Place), source.Label, dir, w.in.State
+		return w.nodeArgs("restore", req)
 	}
 }
 
@@ -53,10 +51,10 @@ func (w *work) restore(ctx context.Context, d planner.RestoreDetail) error {
 	}
 	return w.in.Restore(ctx, instance.Restore{
 		SystemIdentifier: d.SystemIdentifier, MoveAside: d.MoveAside, Delta: d.Delta, Settings: d.Settings, Mark: d.Mark, Now: w.env.Now(),
-		Copy: w.copyOf(d.Source, d.SystemIdentifier, d.Tablespaces, d.Delta),
+		Copy: w.copyOf(d.Source, node.RestoreRequest{SystemIdentifier: d.SystemIdentifier, Tablespaces: d.Tablespaces, Delta: d.Delta, Hold: true}),
 		Recover: func(dir string) ([]string, error) {
 			return w.nodeArgs("settings", node.SettingsRequest{
-				Version: node.Version, DataDir: dir, Recovery: &target, RestoreCommand: planner.RestoreCommand(w.in.Tool, config, ""),
+				Version: node.Version, DataDir: dir, Recovery: &target, RestoreCommand: planner.RecoverCommand(w.in.Tool, config),
 				Major: w.in.Major, StateDir: w.in.State,
 			})
 		},

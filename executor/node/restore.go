@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"pg_manage/executor/basebackup/recovery"
 	"pg_manage/executor/basebackup/restore"
 	"pg_manage/executor/event"
 )
@@ -28,9 +29,13 @@ func restoreFiles(ctx context.Context, w Work, req *RestoreRequest) (*RestoreRes
 	}
 	defer c.close()
 	p := progress{w: w}
+	var ready func(string) error
+	if req.Hold {
+		ready = recovery.Hold
+	}
 	r, err := restore.Restore(ctx, restore.Options{
 		Catalog: c.Catalog, Label: req.Label, DataDir: req.DataDir, Delta: req.Delta, KeepFiles: req.KeepFiles, Tablespaces: req.Tablespaces, WALDir: req.WALDir,
-		Workers: req.Workers, SystemIdentifier: req.SystemIdentifier, TempDir: req.StateDir, Progress: p.at, Notice: p.notice,
+		Workers: req.Workers, SystemIdentifier: req.SystemIdentifier, TempDir: req.StateDir, Progress: p.at, Notice: p.notice, Ready: ready,
 	})
 	if err != nil {
 		return nil, err
