@@ -67,8 +67,7 @@ func TestBackupsAndWhatComesOfThem(t *testing.T) {
 	c := w.cfg.Clusters[0]
 	w.restore = &planner.RestoreRequest{
 		Cluster: w.name,
-		Want:    schema.Restore{Target: c.Backups[0].Target, Cluster: w.name, Timeline: "latest", RecoveryTarget: schema.RecoveryTarget{Immediate: true, Inclusive: true}},
-		Choice:  &planner.RecoveryChoice{Backup: taken[0], Setting: "current"},
+		Want:    schema.Restore{Target: c.Backups[0].Target, Cluster: w.name, Backup: taken[0], Timeline: "current", RecoveryTarget: schema.RecoveryTarget{Immediate: true, Inclusive: true}},
 	}
 	p = w.plan()
 	var loss []string
@@ -166,8 +165,7 @@ func restoreCutOff(t *testing.T, delta bool) {
 	c := w.cfg.Clusters[0]
 	asked := &planner.RestoreRequest{
 		Cluster: w.name, Delta: delta,
-		Want:   schema.Restore{Target: c.Backups[0].Target, Cluster: w.name, RecoveryTarget: schema.RecoveryTarget{Immediate: true, Inclusive: true}},
-		Choice: &planner.RecoveryChoice{Backup: w.labels()[0], Setting: "current"},
+		Want: schema.Restore{Target: c.Backups[0].Target, Cluster: w.name, Backup: w.labels()[0], Timeline: "current", RecoveryTarget: schema.RecoveryTarget{Immediate: true, Inclusive: true}},
 	}
 	sink, unfinished := &abortAt{eventLog: w.log, seen: map[string]bool{}}, 0
 	for round := 0; ; round++ {
@@ -227,8 +225,7 @@ func TestDeltaThatFailsInItsMiddle(t *testing.T) {
 	c := w.cfg.Clusters[0]
 	w.restore = &planner.RestoreRequest{
 		Cluster: w.name, Delta: true,
-		Want:   schema.Restore{Target: c.Backups[0].Target, Cluster: w.name, RecoveryTarget: schema.RecoveryTarget{Immediate: true, Inclusive: true}},
-		Choice: &planner.RecoveryChoice{Backup: w.labels()[0], Setting: "current"},
+		Want: schema.Restore{Target: c.Backups[0].Target, Cluster: w.name, Backup: w.labels()[0], Timeline: "current", RecoveryTarget: schema.RecoveryTarget{Immediate: true, Inclusive: true}},
 	}
 	asked := w.restore
 	step := w.name + "/n1/restore-backup"

@@ -18,6 +18,7 @@ import (
 
 	"pg_manage/executor"
 	"pg_manage/executor/event"
+	"pg_manage/executor/node"
 	"pg_manage/executor/observe"
 	"pg_manage/executor/remote"
 	"pg_manage/executor/remote/remotetest"
@@ -204,6 +205,9 @@ func (w *world) plan() *planner.Plan {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	observed := observe.Run(ctx, w.cfg, w, observe.Options{Restore: w.restore})
+	if w.restore != nil {
+		w.locate(ctx, observed, &w.restore.Want)
+	}
 	sums := map[string]string{}
 	for name, file := range w.binaries {
 		b, err := os.ReadFile(file)
@@ -216,6 +220,25 @@ func (w *world) plan() *planner.Plan {
 	return planner.New(w.cfg, observed, planner.Options{
 		Now: time.Now(), ToolVersion: "test", Binaries: map[string]map[string]string{runtime.GOARCH: sums}, Restore: w.restore,
 	})
+}
+
+// locate lets the first node look into the archives for where a restore leads.
+func (w *world) locate(ctx context.Context, observed *planner.Observed, want *schema.Restore) {
+	w.t.Helper()
+	cat := observed.Clusters[w.name].Catalog(want.Target.Name, want.Cluster)
+	if cat == nil || !cat.Known {
+		return
+	}
+	f := observed.Node(w.name, w.cfg.Clusters[0].Nodes[0].Name)
+	req, err := node.NewLocateRequest(w.cfg, want, f.Paths.State)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var res node.LocateResult
+	if err := executor.CallNode(ctx, w.host, f.Paths, f.Host.Owner, executor.NodeCall{Command: "locate", Request: req, Result: &res}); err != nil {
+		w.t.Fatal(err)
+	}
+	cat.Archives, cat.Found = res.Archives, res.Found
 }
 
 func (w *world) env() executor.Env {

@@ -52,10 +52,9 @@ func backInTime(w *world, c *schema.Cluster) {
 	w.restore = &RestoreRequest{
 		Cluster: c.Name,
 		Want: schema.Restore{
-			Target: c.Backups[0].Target, Cluster: c.Name,
-			RecoveryTarget: schema.RecoveryTarget{Time: "2026-01-02 03:30:00+00", Inclusive: true}, Timeline: "latest",
+			Target: c.Backups[0].Target, Cluster: c.Name, Backup: w.only()[0].Label,
+			RecoveryTarget: schema.RecoveryTarget{Time: "2026-01-02 03:30:00+00", Inclusive: true}, Timeline: "current",
 		},
-		Choice: &RecoveryChoice{Backup: w.only()[0].Label, Setting: "current", Timeline: 1, EndLSN: 0x3100000},
 	}
 }
 
@@ -194,9 +193,9 @@ func TestGuard_08_RestoreIsCheckedBeforeAnythingIsStopped(t *testing.T) {
 		"a node is unreadable":       then(on("node3", "stopped"), on("node3", "unreadable")),
 		"a daemon governs":           on("node2", "daemon"),
 		"the backup is broken":       func(w *world, _ *schema.Cluster) { w.only()[0].Broken = "part-0000.tar.zst is missing" },
-		"the backup is gone":         func(w *world, c *schema.Cluster) { w.restore.Choice.Backup = "20200101T000000Z-node1-full" },
+		"the backup is gone":         func(w *world, _ *schema.Cluster) { w.restore.Want.Backup = "20200101T000000Z-node1-full" },
 		"the target does not answer": down(0),
-		"it was not looked up":       func(w *world, c *schema.Cluster) { w.restore.Choice = nil },
+		"it was not looked up":       func(w *world, _ *schema.Cluster) { w.unlooked = true },
 		"another version":            func(w *world, _ *schema.Cluster) { w.only()[0].PostgreSQL = "16.1" },
 		"a mount point":              on("node1", "mount point"),
 	} {

@@ -53,9 +53,8 @@ type Options struct {
 // RestoreRequest asks for a restore in place: a cluster is brought back to an earlier point.
 type RestoreRequest struct {
 	Cluster string
-	Want    schema.Restore  // from where, and to which point
-	Delta   bool            // over the primary's old data, which is not kept, in place of moving it aside
-	Choice  *RecoveryChoice // the backup that was found to serve; nil: it is chosen from what the catalogue says of the archives
+	Want    schema.Restore // from where, and to which point
+	Delta   bool           // over the primary's old data, which is not kept, in place of moving it aside
 }
 
 // Empty says that nothing is to be done and nothing is in the way.

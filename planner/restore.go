@@ -149,14 +149,6 @@ func restoreChanges(x *BackupFact, choice *RecoveryChoice) []Change {
 	return out
 }
 
-// choiceMade is the choice that came with the request for a restore in place.
-func (b *builder) choiceMade() *RecoveryChoice {
-	if b.inPlace == nil {
-		return nil
-	}
-	return b.inPlace.choice
-}
-
 // restoreInstance makes the data directory of the primary from a base backup.
 func (b *builder) restoreInstance(n *schema.Node, blocked string, pre []Condition) {
 	f, w := b.node(n), b.wanted()
@@ -172,7 +164,7 @@ func (b *builder) restoreInstance(n *schema.Node, blocked string, pre []Conditio
 	var s Step
 	what := "a base backup of " + w.Cluster + " from " + w.Target.Name + " (" + later + ")"
 	if cat != nil {
-		x, choice, err := b.chooseFrom(cat, w, b.choiceMade())
+		x, choice, err := b.chooseFrom(cat, w)
 		if err != nil {
 			b.errorf(n, "`pg_manage backups` lists what there is.", "%s cannot be restored %s: %v", n.Name, RecoveryText(*w), err)
 			return

@@ -12,24 +12,14 @@ import (
 	"pg_manage/schema/postgres"
 )
 
-// errNotLookedUp is a choice that needs to know what the archive has.
-var errNotLookedUp = errors.New("it was not looked up what the archive has")
-
-// chooseFrom finds the backup that a restore begins with, and where its recovery will end as
-// far as that is known. What the archives have decides, where it was looked up; else
-// the catalogue alone, and PostgreSQL itself refuses to end before its target.
-func (b *builder) chooseFrom(cat *CatalogFact, w *schema.Restore, made *RecoveryChoice) (*BackupFact, *RecoveryChoice, error) {
-	if made == nil {
-		var err error
-		if made, err = ChooseRestore(cat, w); errors.Is(err, errNotLookedUp) && b.inPlace == nil {
-			made, err = chooseByCatalog(cat, w)
-		}
-		if err != nil {
-			return nil, nil, err
-		}
+// chooseFrom finds the backup that a restore begins with, and where its recovery will end.
+func (b *builder) chooseFrom(cat *CatalogFact, w *schema.Restore) (*BackupFact, *RecoveryChoice, error) {
+	choice, err := ChooseRestore(cat, w)
+	if err != nil {
+		return nil, nil, err
 	}
-	x, err := usable(cat, w, made, b.c.Version)
-	return x, made, err
+	x, err := usable(cat, w, choice, b.c.Version)
+	return x, choice, err
 }
 
 // usable checks a choice against the catalogue.
@@ -103,8 +93,13 @@ func (d *RestoreDetail) mapTablespaces(x *BackupFact) {
 // ChooseRestore is ChooseBackup for what a restore block asks, on what a catalogue says of
 // the archives: the first of them that leads there.
 func ChooseRestore(cat *CatalogFact, w *schema.Restore) (*RecoveryChoice, error) {
-	if len(cat.Archives) == 0 {
-		return nil, errNotLookedUp
+	archives := cat.Archives
+	switch {
+	case len(archives) > 0:
+	case len(cat.Backups) > 0:
+		return nil, errors.New("it was not looked up what the archive has")
+	default: // nobody looks for the WAL of no backup
+		archives = []ArchiveWAL{{}}
 	}
 	q := RecoveryQuery{Backups: cat.Backups, Backup: w.Backup, Timeline: w.Timeline}
 	var err error
@@ -112,7 +107,7 @@ func ChooseRestore(cat *CatalogFact, w *schema.Restore) (*RecoveryChoice, error)
 		return nil, err
 	}
 	q.Point.Found = cat.Found
-	for _, a := range cat.Archives {
+	for _, a := range archives {
 		q.Archive = a
 		choice, no := ChooseBackup(q)
 		if no == nil {
@@ -140,37 +135,6 @@ func PointOf(t schema.RecoveryTarget) (RecoveryPoint, error) {
 		}
 	}
 	return p, nil
-}
-
-// chooseByCatalog takes the newest whole backup that ended before the point.
-func chooseByCatalog(cat *CatalogFact, w *schema.Restore) (*RecoveryChoice, error) {
-	if w.Backup != "" {
-		return &RecoveryChoice{Backup: w.Backup}, nil
-	}
-	p, err := PointOf(w.RecoveryTarget)
-	if err != nil {
-		return nil, err
-	}
-	if p.XID != "" || p.Name != "" {
-		return nil, errors.New("where the point is in the archive is not known: say which backup to begin with, with backup = \"LABEL\"")
-	}
-	var best *BackupFact
-	for i := range cat.Backups {
-		x := &cat.Backups[i]
-		if x.Broken != "" || !p.Time.IsZero() && x.StopTime.After(p.Time) || p.LSN != 0 && x.StopLSN > p.LSN {
-			continue
-		}
-		if best == nil || best.Damaged > 0 && x.Damaged == 0 || x.StopTime.After(best.StopTime) && (best.Damaged > 0) == (x.Damaged > 0) {
-			best = x
-		}
-	}
-	switch {
-	case best != nil:
-		return &RecoveryChoice{Backup: best.Label}, nil
-	case len(cat.Backups) == 0:
-		return nil, errors.New("there is no backup")
-	}
-	return nil, errors.New("no whole backup ended before that")
 }
 
 // lacksWAL says that no archive has all WAL since a backup; "" also where that was not looked up.

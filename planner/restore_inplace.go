@@ -17,7 +17,6 @@ type inPlace struct {
 	aside  map[string]bool // nodes whose data is moved aside
 	delta  bool            // the primary's data is overwritten
 	origin *BackupFact
-	choice *RecoveryChoice
 }
 
 // interrupted tells of a restore in place that was not finished. Nothing else is planned
@@ -118,12 +117,11 @@ func (b *builder) chosen(req *RestoreRequest) *BackupFact {
 		}
 		return nil
 	}
-	x, choice, err := b.chooseFrom(cat, &req.Want, req.Choice)
+	x, choice, err := b.chooseFrom(cat, &req.Want)
 	if err != nil {
 		b.find(schema.SeverityError, nil, "Nothing was touched. `pg_manage backups` lists what there is.", "cluster %s cannot be restored %s: %v", b.c.Name, RecoveryText(req.Want), err)
 		return nil
 	}
-	b.inPlace.choice = choice
 	for _, text := range choice.Notices {
 		b.find(schema.SeverityWarning, nil, "", "%s", text)
 	}

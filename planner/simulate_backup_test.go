@@ -37,6 +37,25 @@ func (w *world) catalogs(c *schema.Cluster, facts *ClusterFacts) {
 	for _, p := range CatalogPlaces(c, facts, w.restore) {
 		asked.Catalogs = append(asked.Catalogs, w.catalog(NewBackupPlace(p.Target, p.Cluster)))
 	}
+	if c.Bootstrap != nil && c.Bootstrap.Restore != nil {
+		w.locate(facts, c.Bootstrap.Restore)
+	}
+	if w.restore != nil {
+		w.locate(facts, &w.restore.Want)
+	}
+}
+
+// locate looks into the archive for the point that a restore leads to, which soon follows
+// the first backup.
+func (w *world) locate(facts *ClusterFacts, want *schema.Restore) {
+	cat := facts.Catalog(want.Target.Name, want.Cluster)
+	if cat == nil || !cat.Known || len(cat.Backups) == 0 || w.unlooked {
+		return
+	}
+	cat.Archives, cat.Found = []ArchiveWAL{wholeArchive(cat)}, nil
+	if want.RecoveryTarget.Time != "" {
+		cat.Found = []WALPosition{{LSN: cat.Backups[0].StopLSN + 0x1000}}
+	}
 }
 
 func (w *world) catalog(p BackupPlace) CatalogFact {

@@ -23,6 +23,8 @@ type world struct {
 	clock   time.Time
 	backups map[string][]stored // by place
 	restore *RestoreRequest     // that plans are made for
+
+	unlooked bool // nobody looks into the archives for where a restore leads
 }
 
 // machine is one host with at most one instance.
