@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -368,5 +369,20 @@ func TestTheWorkIsLeftToTheFullProgramUnderTheHooksName(t *testing.T) {
 		if said := n.must(77, strings.Fields(c.args)...); said != want {
 			t.Errorf("got %q, not %q", said, want)
 		}
+	}
+}
+
+// TestARestoreByHandTakesNoFilesPlace: alone, and through an archiver.
+func TestARestoreByHandTakesNoFilesPlace(t *testing.T) {
+	n := newNode(t)
+	n.must(0, "archive", "pg_wal/"+seg(1))
+	n.serving()
+	n.write("pg_wal/"+seg(1), content(2))
+	for range 2 {
+		n.must(200, "restore", "--retries", "0", seg(1), "pg_wal/"+seg(1))
+		if got, err := os.ReadFile(n.data + "/pg_wal/" + seg(1)); err != nil || !bytes.Equal(got, content(2)) {
+			t.Fatalf("the file that was there is another now (%v)", err)
+		}
+		n.kill(syscall.SIGKILL)
 	}
 }
