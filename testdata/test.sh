@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 slow=(
   # cmd
   TestKilledAtAnyMoment TestAHungArchiverHoldsNobody TestTenThousandSegmentsThroughOneArchiver TestPlacesThatAnArchiverCannotUse
-  TestANodeBacksUpAndRestoresARealServer
+  TestANodeBacksUpAndRestoresARealServer TestLowLimits
   # executor
   TestAbortedAtEveryStep TestLostConnections TestBackupsAndWhatComesOfThem TestClusterFromBackupOfAnother TestRestoreThatIsCutOff
   TestDeltaThatIsCutOff TestDeltaThatFailsInItsMiddle TestSeveralArchives TestArchive TestMoveAside TestOverSSH
@@ -22,8 +22,10 @@ slow=(
   TestServerWithoutArchivingIsRefused TestStandbyIsBackedUpWhileItsPrimaryIsIdle TestWrongServersAreRefused
   TestADrillProvesABackupAndLeavesNothing TestADrillLeavesTheTablespacesOfTheSourceAlone TestWhatIsWrongWithABackupIsAProblem
   TestAfterAKillTheNextDrillClearsAwayServerAndFiles TestPostgreSQLEndsRecoveryWhereTheSettingsSay TestTarAndZstdAloneRestoreAFullBackup
+  TestIncrementalBackups TestServersOwnManifest TestColdBackup TestPostgreSQLFindsARestoredClusterWhole TestAKilledDeltaIsTakenUp
   # executor/repo, executor/remote
   TestConformanceThroughSSHD TestReadCut TestRangeCut TestRealServer TestLeashKillsTheDefiant
+  TestConformanceWithoutPrefix TestConformanceOfUploadsInParts TestFUSEWithoutNoReplace TestBigStreams
   # executor/wal
   TestPostgreSQL TestPostgreSQLAndItsArchiver TestEveryTarget TestWALOfARealServer TestWhatIsLocatedIsWhatPgWaldumpTells
   # schema
