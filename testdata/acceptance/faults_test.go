@@ -191,6 +191,12 @@ func TestFaults(t *testing.T) {
 		n := s.node("node2")
 		n.Shell(s.t, "postgres", "pg_ctlcluster 17 main stop -m immediate; rm -rf /var/lib/postgresql/17/main")
 		r := s.interfere("build-standby", func(cmd *exec.Cmd) {
+			// The copy stands still meanwhile: it must not be over before the other one comes.
+			eventually(s.t, aWhile, "a copy that can be held", func() bool {
+				_, err := n.Exec("pkill", "-STOP", "-x", "pg_basebackup")
+				return err == nil
+			})
+			defer func() { _, _ = n.Exec("pkill", "-CONT", "-x", "pg_basebackup") }() // it may have been ended
 			s.run("apply", "--auto-approve").want(s.t, exitError).says(s.t, "locked by", "apply")
 			if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 				s.t.Error(err)
