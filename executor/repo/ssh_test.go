@@ -23,7 +23,7 @@ import (
 	"pg_manage/executor/repo/storage"
 )
 
-func newKey(t *testing.T, file string) string {
+func newKey(t testing.TB, file string) string {
 	t.Helper()
 	_, priv, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -47,7 +47,7 @@ func newKey(t *testing.T, file string) string {
 }
 
 // startSSHD runs OpenSSH's server on a free loopback port; end kills it with all its sessions.
-func startSSHD(t *testing.T, root string, settings ...string) (target Target, end func()) {
+func startSSHD(t testing.TB, root string, settings ...string) (target Target, end func()) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Fatal("sshd lets root log in only when root has started it: run this test as root")
@@ -63,8 +63,8 @@ func startSSHD(t *testing.T, root string, settings ...string) (target Target, en
 	host := newKey(t, filepath.Join(dir, "host"))
 	newKey(t, filepath.Join(dir, "id"))
 	port := remotetest.FreePort(t)
-	conf := fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s/host\nAuthorizedKeysFile %s/id.pub\nPidFile none\nUsePAM no\n"+
-		"PermitRootLogin yes\nSubsystem sftp internal-sftp\n%s\n", port, dir, dir, strings.Join(settings, "\n"))
+	conf := fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s/host\nAuthorizedKeysFile %s/id.pub\nPidFile %s/pid\nUsePAM no\n"+
+		"PermitRootLogin yes\nSubsystem sftp internal-sftp\n%s\n", port, dir, dir, dir, strings.Join(settings, "\n"))
 	if err := os.WriteFile(filepath.Join(dir, "config"), []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}

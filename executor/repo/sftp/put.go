@@ -15,9 +15,9 @@ import (
 	"pg_manage/executor/repo/storage"
 )
 
-// inFlight is how many write requests of 32 KiB a Put keeps under way: the window of an
-// OpenSSH session, 2 MiB.
-const inFlight = 64
+// window is what an OpenSSH session takes before it has answered, in bytes; a Put keeps so
+// much under way.
+const window = 2 << 20
 
 // Put stores a file; see storage.Driver. Over a line of n ms it takes 5 n and the time
 // of the transfer: requests wait for each other only where one needs the other's outcome.
@@ -39,7 +39,13 @@ func (s *Store) put(ctx context.Context, c *sftp.Client, name string, r io.Reade
 	if err != nil {
 		return err
 	}
-	if err := s.write(ctx, c, f, temp, r); err != nil {
+	var d *sftp.File
+	err = parallel(
+		func() error { return s.write(ctx, c, f, temp, r) },
+		func() error { d = s.openDir(c, dir); return nil },
+	)
+	defer s.letGo(d)
+	if err != nil {
 		return errors.Join(err, discard(c, f, temp))
 	}
 	if err := s.step("link"); err != nil {
@@ -56,7 +62,7 @@ func (s *Store) put(ctx context.Context, c *sftp.Client, name string, r io.Reade
 	}
 	err = parallel(
 		func() error { return errors.Join(s.step("syncfile"), f.Sync()) },
-		func() error { return errors.Join(s.step("syncdir"), s.syncAbove(ctx, dir, false)) },
+		func() error { return errors.Join(s.step("syncdir"), s.syncAbove(ctx, c, dir, d, false)) },
 		func() error {
 			if err := errors.Join(s.step("remove"), c.Remove(temp)); err != nil {
 				return fmt.Errorf("removing the temporary name: %w", err)
@@ -106,7 +112,7 @@ func (s *Store) write(ctx context.Context, c *sftp.Client, f *sftp.File, temp st
 				return err
 			}
 			// ReadFrom would send one block at a time, as it can't see how long r is.
-			if sent, err = f.ReadFromWithConcurrency(storage.ContextReader(ctx, r), inFlight); err != nil {
+			if sent, err = f.ReadFromWithConcurrency(storage.ContextReader(ctx, r), window/s.block); err != nil {
 				return fmt.Errorf("writing: %w", err)
 			}
 			return nil
