@@ -29,6 +29,13 @@ func (s *site) begin(args ...string) (end func() result) {
 	}
 }
 
+// unframed is what a command said, in one line and without the frame around its errors.
+func (r result) unframed() result {
+	r.stdout = strings.Join(strings.Fields(strings.ReplaceAll(r.stdout+" "+r.stderr, "│", " ")), " ")
+	r.stderr = ""
+	return r
+}
+
 // stored are all files below the directory of backups at the vault.
 func (s *site) stored() []string {
 	s.t.Helper()
@@ -111,8 +118,8 @@ func TestBackupFaults(t *testing.T) {
 		if err := vault.Cut(); err != nil {
 			s.t.Fatal(err)
 		}
-		r := end().want(s.t, exitError).says(s.t, "no backup was taken", "ssh://backup@"+vault.IP, "storing part-0", "the connection to the target is lost", "it is listed nowhere, and `pg_manage backup expire` clears it away")
-		s.t.Logf("the backup ended %s after it began, and said:\n%s%s", r.took.Round(time.Second), r.stdout, r.stderr)
+		r := end().want(s.t, exitError).unframed().says(s.t, "no backup was taken", "ssh://backup@"+vault.IP, "storing part-0", "the connection to the target is lost", "it is listed nowhere, and `pg_manage backup expire` clears it away")
+		s.t.Logf("the backup ended %s after it began, and said: %s", r.took.Round(time.Second), r.stdout)
 		s.unheld(n)
 		if err := vault.Join(); err != nil {
 			s.t.Fatal(err)
@@ -166,12 +173,10 @@ func TestBackupFaults(t *testing.T) {
 		throttle(slow)
 		end := s.begin("backup", "main", "--full")
 		s.copying()
-		if err := vault.FillDisk("/backup", 256); err != nil {
-			s.t.Fatal(err)
-		}
+		eventually(s.t, time.Minute, "the target is full", func() bool { return vault.FillDisk("/backup", 512) == nil }) // the backup takes some meanwhile
 		throttle(0)
-		r := end().want(s.t, exitError).says(s.t, "no backup was taken", "storing part-0", "no space left")
-		s.t.Logf("the backup said:\n%s%s", r.stdout, r.stderr)
+		r := end().want(s.t, exitError).unframed().says(s.t, "no backup was taken", "storing part-0", "no space left")
+		s.t.Logf("the backup said: %s", r.stdout)
 		s.unheld(n)
 		if after := s.stored(); !slices.Equal(after, before) {
 			s.t.Errorf("the full target has %q, and had %q before", after, before)
