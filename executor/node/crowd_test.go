@@ -149,7 +149,7 @@ func (c *crowd) restore(label, dir string) {
 		c.count(&c.restores, 1)
 	} else {
 		c.unstartable(dir)
-		c.refuse(p, label)
+		c.refuse(p, "was removed while it was restored")
 	}
 	c.drop(dir)
 }

@@ -2,12 +2,15 @@ package node
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"sync"
 	"time"
 
 	"pg_manage/executor/basebackup/restore"
 	"pg_manage/executor/event"
+	"pg_manage/executor/repo/storage"
 )
 
 // restoreFiles puts the files of a backup into a data directory.
@@ -33,6 +36,9 @@ func restoreFiles(ctx context.Context, w Work, req *RestoreRequest) (*RestoreRes
 		Workers: req.Workers, SystemIdentifier: req.SystemIdentifier, TempDir: req.StateDir, Progress: p.at, Notice: p.notice,
 	})
 	if err != nil {
+		if _, gone := c.Info(ctx, req.Label); errors.Is(gone, storage.ErrNotExist) {
+			err = fmt.Errorf("%s is not at the target, or was removed while it was restored: choose another: %w", req.Label, err)
+		}
 		return nil, err
 	}
 	return &RestoreResult{

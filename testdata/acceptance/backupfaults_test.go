@@ -184,6 +184,11 @@ func TestBackupFaults(t *testing.T) {
 		if got := s.backups(); !slices.Equal(got, labels) {
 			s.t.Errorf("the backups are %q, want %q", got, labels)
 		}
+		// What the backup took is free again, so once more, for the archive.
+		if err := vault.FreeDisk("/backup"); err != nil {
+			s.t.Fatal(err)
+		}
+		eventually(s.t, time.Minute, "the target is full", func() bool { return vault.FillDisk("/backup", 0) == nil })
 		wal := psql(s.t, n, "SELECT pg_walfile_name(pg_switch_wal())") // cannot be archived now
 		eventually(s.t, time.Minute, "PostgreSQL hears that its archive is full", func() bool {
 			return psql(s.t, n, "SELECT last_failed_wal >= '"+wal+"' FROM pg_stat_archiver") == "t"

@@ -52,7 +52,7 @@ func (d *disk) mount() {
 	}
 }
 
-// spoil makes the disk fail to read the second half of a file, and all that lies behind it.
+// spoil makes the disk fail to read the end of a file, and all that lies behind it.
 func (d *disk) spoil(name string) {
 	d.t.Helper()
 	list := d.run("filefrag", "-b4096", "-v", name)
@@ -60,15 +60,19 @@ func (d *disk) spoil(name string) {
 	if len(all) == 0 {
 		d.t.Fatalf("filefrag says %s", list)
 	}
-	var n [3]int64
-	for i := range n {
-		n[i], _ = strconv.ParseInt(all[len(all)-1][i+1], 10, 64) // digits
+	var last int64 // block, where the run that lies behind all others has its middle
+	for _, run := range all {
+		var n [3]int64
+		for i := range n {
+			n[i], _ = strconv.ParseInt(run[i+1], 10, 64) // digits
+		}
+		last = max(last, n[2]+(n[1]-n[0])/2)
 	}
 	if err := unix.Unmount(d.point, 0); err != nil { // so that nothing of it is in memory
 		d.t.Fatal(err)
 	}
 	d.mount()
-	if err := os.Truncate(d.image, (n[2]+(n[1]-n[0])/2)*4096); err != nil {
+	if err := os.Truncate(d.image, last*4096); err != nil {
 		d.t.Fatal(err)
 	}
 	if _, err := os.ReadFile(name); !errors.Is(err, unix.EIO) {
@@ -80,7 +84,8 @@ func (d *disk) spoil(name string) {
 func TestFileThatTheDiskCannotReadEndsTheBackup(t *testing.T) {
 	disk := newDisk(t)
 	d := newDirAt(t, filepath.Join(disk.point, "data"))
-	d.write("base/5/16384", noise(4<<20, 1))
+	disk.run("sync", "-f", disk.point) // so that the rest lies before it
+	d.write("base/5/16384", noise(24<<20, 1))
 	disk.spoil(d.path + "/base/5/16384")
 	s := newStore(t, "zstd")
 	p, err := New(context.Background(), d.options(s))

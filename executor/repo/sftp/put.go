@@ -1,6 +1,7 @@
 package sftp
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"syscall"
 
 	"github.com/pkg/sftp"
 
@@ -37,10 +39,10 @@ func (s *Store) put(ctx context.Context, c *sftp.Client, name string, r io.Reade
 	}
 	f, err := s.create(ctx, c, temp)
 	if err != nil {
-		return err
+		return s.full(c, err)
 	}
 	if err := s.write(ctx, c, f, temp, r); err != nil {
-		return errors.Join(err, discard(c, f, temp))
+		return errors.Join(s.full(c, err), discard(c, f, temp)) // in this order: then there is room again
 	}
 	if err := s.step("link"); err != nil {
 		return errors.Join(err, discard(c, f, temp))
@@ -50,7 +52,7 @@ func (s *Store) put(ctx context.Context, c *sftp.Client, name string, r io.Reade
 		if _, serr := c.Lstat(final); serr == nil {
 			err = storage.ErrExists
 		} else {
-			err = fmt.Errorf("linking: %w (the file system there must know hard links)", err)
+			err = s.full(c, fmt.Errorf("linking: %w (the file system there must know hard links)", err))
 		}
 		return errors.Join(err, discard(c, f, temp))
 	}
@@ -85,6 +87,27 @@ func (s *Store) create(ctx context.Context, c *sftp.Client, temp string) (*sftp.
 		return nil, fmt.Errorf("making a file: %w", err)
 	}
 	return f, nil
+}
+
+// fullBelow is how many bytes a full file system may have left: others remove files too.
+const fullBelow = 1 << 20
+
+// full says of an error that is no more than "failure", SFTP's word for all that it has no
+// other for, when the reason is that the file system is full.
+func (s *Store) full(c *sftp.Client, err error) error {
+	var status *sftp.StatusError
+	if !errors.As(err, &status) || status.FxCode() != sftp.ErrSSHFxFailure {
+		return err
+	}
+	v, verr := c.StatVFS(cmp.Or(s.o.Root, ".")) // statvfs@openssh.com
+	switch {
+	case verr != nil:
+	case v.Bavail*v.Frsize < fullBelow:
+		err = fmt.Errorf("%w: %w (%d bytes are free there)", err, syscall.ENOSPC, v.Bavail*v.Frsize)
+	case v.Files > 0 && v.Favail == 0:
+		err = fmt.Errorf("%w: %w (no inodes are free there)", err, syscall.ENOSPC)
+	}
+	return err
 }
 
 // discard takes back a file that didn't get its name. Only a lost connection, which
