@@ -39,10 +39,10 @@ func (s *Store) put(ctx context.Context, c *sftp.Client, name string, r io.Reade
 	}
 	f, err := s.create(ctx, c, temp)
 	if err != nil {
-		return s.full(c, err)
+		return s.noRoom(c, err)
 	}
 	if err := s.write(ctx, c, f, temp, r); err != nil {
-		return errors.Join(s.full(c, err), discard(c, f, temp)) // in this order: then there is room again
+		return errors.Join(s.noRoom(c, err), discard(c, f, temp)) // in this order: then there is room again
 	}
 	if err := s.step("link"); err != nil {
 		return errors.Join(err, discard(c, f, temp))
@@ -52,7 +52,7 @@ func (s *Store) put(ctx context.Context, c *sftp.Client, name string, r io.Reade
 		if _, serr := c.Lstat(final); serr == nil {
 			err = storage.ErrExists
 		} else {
-			err = s.full(c, fmt.Errorf("linking: %w (the file system there must know hard links)", err))
+			err = s.noRoom(c, fmt.Errorf("linking: %w (the file system there must know hard links)", err))
 		}
 		return errors.Join(err, discard(c, f, temp))
 	}
@@ -92,9 +92,9 @@ func (s *Store) create(ctx context.Context, c *sftp.Client, temp string) (*sftp.
 // fullBelow is how many bytes a full file system may have left: others remove files too.
 const fullBelow = 1 << 20
 
-// full says of an error that is no more than "failure", SFTP's word for all that it has no
+// noRoom says of an error that is no more than "failure", SFTP's word for all that it has no
 // other for, when the reason is that the file system is full.
-func (s *Store) full(c *sftp.Client, err error) error {
+func (s *Store) noRoom(c *sftp.Client, err error) error {
 	var status *sftp.StatusError
 	if !errors.As(err, &status) || status.FxCode() != sftp.ErrSSHFxFailure {
 		return err
