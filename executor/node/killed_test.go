@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"pg_manage/executor/node"
 )
@@ -47,7 +48,7 @@ func (c *call) end(sig syscall.Signal, when func() bool) bool {
 		select {
 		case <-over:
 			return false
-		default:
+		case <-time.After(time.Millisecond): // so that the command gets on, too
 		}
 	}
 	c.cmd.Process.Signal(sig) //nolint:errcheck // it may have ended just now

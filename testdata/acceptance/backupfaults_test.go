@@ -52,13 +52,19 @@ func (s *site) copying() {
 	})
 }
 
-// unheld makes sure that nothing of ours holds the server of a node in backup mode.
-func (s *site) unheld(n *lab.Node) {
+// quiet waits until no work of ours goes on on a node.
+func (s *site) quiet(n *lab.Node) {
 	s.t.Helper()
 	eventually(s.t, 2*time.Minute, "nothing works on "+n.Name+" any more", func() bool {
 		_, err := n.Exec("sh", "-c", "! pgrep -f 'pg_manage node (backup|verify|restore)'")
 		return err == nil
 	})
+}
+
+// unheld makes sure that nothing of ours holds the server of a node in backup mode.
+func (s *site) unheld(n *lab.Node) {
+	s.t.Helper()
+	s.quiet(n)
 	if got := psql(s.t, n, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_manage backup'"); got != "0" {
 		s.t.Errorf("%s sessions of backups are left on %s", got, n.Name)
 	}

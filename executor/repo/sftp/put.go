@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"syscall"
+	"time"
 
 	"github.com/pkg/sftp"
 
@@ -92,6 +93,10 @@ func (s *Store) create(ctx context.Context, c *sftp.Client, temp string) (*sftp.
 // fullBelow is how many bytes a full file system may have left: others remove files too.
 const fullBelow = 1 << 20
 
+// fullFor is how long a file system that was seen full is taken for that, though there is
+// room again, since all that failed for it takes back its files.
+const fullFor = 10 * time.Second
+
 // noRoom says of an error that is no more than "failure", SFTP's word for all that it has no
 // other for, when the reason is that the file system is full.
 func (s *Store) noRoom(c *sftp.Client, err error) error {
@@ -100,14 +105,16 @@ func (s *Store) noRoom(c *sftp.Client, err error) error {
 		return err
 	}
 	v, verr := c.StatVFS(cmp.Or(s.o.Root, ".")) // statvfs@openssh.com
+	full := verr == nil && (v.Bavail*v.Frsize < fullBelow || v.Files > 0 && v.Favail == 0)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
-	case verr != nil:
-	case v.Bavail*v.Frsize < fullBelow:
-		err = fmt.Errorf("%w: %w (%d bytes are free there)", err, syscall.ENOSPC, v.Bavail*v.Frsize)
-	case v.Files > 0 && v.Favail == 0:
-		err = fmt.Errorf("%w: %w (no inodes are free there)", err, syscall.ENOSPC)
+	case full:
+		s.seenFull = time.Now()
+	case time.Since(s.seenFull) > fullFor:
+		return err
 	}
-	return err
+	return fmt.Errorf("%w: %w", err, syscall.ENOSPC)
 }
 
 // discard takes back a file that didn't get its name. Only a lost connection, which
