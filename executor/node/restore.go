@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"sync"
 	"time"
@@ -9,6 +11,7 @@ import (
 	"pg_manage/executor/basebackup/recovery"
 	"pg_manage/executor/basebackup/restore"
 	"pg_manage/executor/event"
+	"pg_manage/executor/repo/storage"
 )
 
 // restoreFiles puts the files of a backup into a data directory.
@@ -38,6 +41,9 @@ func restoreFiles(ctx context.Context, w Work, req *RestoreRequest) (*RestoreRes
 		Workers: req.Workers, SystemIdentifier: req.SystemIdentifier, TempDir: req.StateDir, Progress: p.at, Notice: p.notice, Ready: ready,
 	})
 	if err != nil {
+		if _, gone := c.Info(ctx, req.Label); errors.Is(gone, storage.ErrNotExist) {
+			err = fmt.Errorf("%s is not at the target, or was removed while it was restored: choose another: %w", req.Label, err)
+		}
 		return nil, err
 	}
 	return &RestoreResult{

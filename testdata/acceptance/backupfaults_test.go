@@ -29,6 +29,13 @@ func (s *site) begin(args ...string) (end func() result) {
 	}
 }
 
+// unframed is what a command said, in one line and without the frame around its errors.
+func (r result) unframed() result {
+	r.stdout = strings.Join(strings.Fields(strings.ReplaceAll(r.stdout+" "+r.stderr, "│", " ")), " ")
+	r.stderr = ""
+	return r
+}
+
 // stored are all files below the directory of backups at the vault.
 func (s *site) stored() []string {
 	s.t.Helper()
@@ -45,13 +52,19 @@ func (s *site) copying() {
 	})
 }
 
-// unheld makes sure that nothing of ours holds the server of a node in backup mode.
-func (s *site) unheld(n *lab.Node) {
+// quiet waits until no work of ours goes on on a node.
+func (s *site) quiet(n *lab.Node) {
 	s.t.Helper()
 	eventually(s.t, 2*time.Minute, "nothing works on "+n.Name+" any more", func() bool {
 		_, err := n.Exec("sh", "-c", "! pgrep -f 'pg_manage node (backup|verify|restore)'")
 		return err == nil
 	})
+}
+
+// unheld makes sure that nothing of ours holds the server of a node in backup mode.
+func (s *site) unheld(n *lab.Node) {
+	s.t.Helper()
+	s.quiet(n)
 	if got := psql(s.t, n, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_manage backup'"); got != "0" {
 		s.t.Errorf("%s sessions of backups are left on %s", got, n.Name)
 	}
@@ -111,8 +124,8 @@ func TestBackupFaults(t *testing.T) {
 		if err := vault.Cut(); err != nil {
 			s.t.Fatal(err)
 		}
-		r := end().want(s.t, exitError).says(s.t, "no backup was taken", "ssh://backup@"+vault.IP, "storing part-0", "the connection to the target is lost", "it is listed nowhere, and `pg_manage backup expire` clears it away")
-		s.t.Logf("the backup ended %s after it began, and said:\n%s%s", r.took.Round(time.Second), r.stdout, r.stderr)
+		r := end().want(s.t, exitError).unframed().says(s.t, "no backup was taken", "ssh://backup@"+vault.IP, "storing part-0", "the connection to the target is lost", "it is listed nowhere, and `pg_manage backup expire` clears it away")
+		s.t.Logf("the backup ended %s after it began, and said: %s", r.took.Round(time.Second), r.stdout)
 		s.unheld(n)
 		if err := vault.Join(); err != nil {
 			s.t.Fatal(err)
@@ -166,12 +179,10 @@ func TestBackupFaults(t *testing.T) {
 		throttle(slow)
 		end := s.begin("backup", "main", "--full")
 		s.copying()
-		if err := vault.FillDisk("/backup", 256); err != nil {
-			s.t.Fatal(err)
-		}
+		eventually(s.t, time.Minute, "the target is full", func() bool { return vault.FillDisk("/backup", 512) == nil }) // the backup takes some meanwhile
 		throttle(0)
-		r := end().want(s.t, exitError).says(s.t, "no backup was taken", "storing part-0", "no space left")
-		s.t.Logf("the backup said:\n%s%s", r.stdout, r.stderr)
+		r := end().want(s.t, exitError).unframed().says(s.t, "no backup was taken", "storing part-0", "no space left")
+		s.t.Logf("the backup said: %s", r.stdout)
 		s.unheld(n)
 		if after := s.stored(); !slices.Equal(after, before) {
 			s.t.Errorf("the full target has %q, and had %q before", after, before)
@@ -179,6 +190,11 @@ func TestBackupFaults(t *testing.T) {
 		if got := s.backups(); !slices.Equal(got, labels) {
 			s.t.Errorf("the backups are %q, want %q", got, labels)
 		}
+		// What the backup took is free again, so once more, for the archive.
+		if err := vault.FreeDisk("/backup"); err != nil {
+			s.t.Fatal(err)
+		}
+		eventually(s.t, time.Minute, "the target is full", func() bool { return vault.FillDisk("/backup", 0) == nil })
 		wal := psql(s.t, n, "SELECT pg_walfile_name(pg_switch_wal())") // cannot be archived now
 		eventually(s.t, time.Minute, "PostgreSQL hears that its archive is full", func() bool {
 			return psql(s.t, n, "SELECT last_failed_wal >= '"+wal+"' FROM pg_stat_archiver") == "t"

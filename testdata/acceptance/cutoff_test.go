@@ -1,10 +1,13 @@
 package acceptance
 
 import (
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"pg_manage/testdata/lab"
 )
 
 // copyFile declares a cluster on node2 that begins with the backups of main.
@@ -31,7 +34,7 @@ cluster "copy" {
 func TestOperatorIsCutOff(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "trixie", "node1", "node2")
-	n1, n2, vault := s.node("node1"), s.node("node2"), s.node("vault")
+	n1, n2 := s.node("node1"), s.node("node2")
 	s.declare([]string{"node1"}, `backup "manual" { target = "vault" }`)
 	s.converge()
 	bulk(t, n1)
@@ -39,25 +42,41 @@ func TestOperatorIsCutOff(t *testing.T) {
 	copied := &site{operator: newOperator(t, s.lab), version: s.version}
 	copied.env = s.env
 	copied.write("cluster.hcl", copyFile)
-	throttle := func(mbit int) {
-		for _, n := range s.lab.Nodes() {
-			if err := n.Throttle(mbit); err != nil {
-				t.Fatal(err)
+	throttle := func(mbit int, nodes ...string) {
+		for _, n := range nodes {
+			if err := s.node(n).Throttle(mbit); err != nil {
+				t.Error(err)
 			}
 		}
 	}
-	throttle(slow)
-	stored := s.stored()
-	ends := map[string]func() result{
-		"backup": s.begin("backup", "main", "--full"), "verify": s.begin("verify", "main", labels[0], "--all"), "restore": copied.begin("apply", "--auto-approve"),
-	}
-	s.copying()
-	for n, what := range map[string]string{"pg_manage node verify": "node1", "pg_manage node restore": "node2"} {
-		eventually(t, time.Minute, n+" runs", func() bool {
-			_, err := s.node(what).Exec("pgrep", "-f", n)
+	running := func(n *lab.Node, command string) {
+		eventually(t, time.Minute, command+" runs on "+n.Name, func() bool {
+			_, err := n.Exec("pgrep", "-f", "pg_manage node "+command)
 			return err == nil
 		})
 	}
+	stored := s.stored()
+	ends := map[string]func() result{}
+	restoring, restored := make(chan struct{}), make(chan result, 1)
+	go func() {
+		defer close(restored)
+		restored <- copied.interfere("restore-backup", func(*exec.Cmd) {
+			throttle(1, "node2") // not before, as the program has to get there too
+			close(restoring)
+		})
+	}()
+	ends["restore"] = func() result { return <-restored }
+	select {
+	case <-restoring:
+	case r := <-restored:
+		t.Fatalf("it restored nothing:\n%s%s", r.stdout, r.stderr)
+	}
+	throttle(1, "node1", "vault")
+	ends["verify"] = s.begin("verify", "main", labels[0])
+	running(n1, "verify")
+	ends["backup"] = s.begin("backup", "main", "--full")
+	s.copying()
+	running(n2, "restore")
 	for _, n := range []string{"node1", "node2"} {
 		if err := s.node(n).CutOff(); err != nil {
 			t.Fatal(err)
@@ -65,16 +84,13 @@ func TestOperatorIsCutOff(t *testing.T) {
 	}
 	for what, end := range ends {
 		r := end().want(t, exitError)
-		if node := map[bool]string{true: "node2", false: "node1"}[what == "restore"]; !strings.Contains(r.stderr, node) || !strings.Contains(r.stderr, "lost") {
+		if node := map[bool]string{true: "node2", false: "node1"}[what == "restore"]; !strings.Contains(r.stdout+r.stderr, node) || !strings.Contains(r.stdout+r.stderr, "lost") {
 			t.Errorf("%s says:\n%s%s", what, r.stdout, r.stderr)
 		}
 		t.Logf("%s ended %s after it began, and said:\n%s", what, r.took.Round(time.Second), r.stderr)
 	}
 	s.unheld(n1)
-	eventually(t, 2*time.Minute, "the restore ends", func() bool {
-		_, err := n2.Exec("sh", "-c", "! pgrep -f 'pg_manage node'")
-		return err == nil
-	})
+	s.quiet(n2)
 	if after := s.stored(); !slices.Equal(after, stored) {
 		t.Errorf("the target has %q, and had %q before", after, stored)
 	}
@@ -86,7 +102,7 @@ func TestOperatorIsCutOff(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	throttle(0)
+	throttle(0, "node1", "node2", "vault")
 	s.listed(labels)
 	s.ok("backup", "main", "--full", "--lock-timeout=2m")
 	s.listed(s.backups())
@@ -94,5 +110,4 @@ func TestOperatorIsCutOff(t *testing.T) {
 	if got := psql(t, n2, "SELECT count(*) FROM bulk"); got != "150000" {
 		t.Errorf("bulk has %s rows on node2", got)
 	}
-	_ = vault
 }

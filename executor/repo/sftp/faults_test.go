@@ -199,7 +199,11 @@ func TestFullAndForbidden(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	bad("full", s.Put(t.Context(), "a/b", bytes.NewReader(make([]byte, 4<<20))))
+	err = s.Put(t.Context(), "a/b", bytes.NewReader(make([]byte, 4<<20)))
+	bad("full", err)
+	if !errors.Is(err, syscall.ENOSPC) { // which SFTP has no word for
+		t.Errorf("full: %v", err)
+	}
 	if left, err := os.ReadDir(filepath.Join(root, "a")); err != nil || len(left) != 0 {
 		t.Errorf("left: %v, %v", left, err)
 	}

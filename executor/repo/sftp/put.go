@@ -1,6 +1,7 @@
 package sftp
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"syscall"
+	"time"
 
 	"github.com/pkg/sftp"
 
@@ -37,7 +40,7 @@ func (s *Store) put(ctx context.Context, c *sftp.Client, name string, r io.Reade
 	}
 	f, err := s.create(ctx, c, temp)
 	if err != nil {
-		return err
+		return s.noRoom(c, err)
 	}
 	var d *sftp.File
 	err = parallel(
@@ -46,7 +49,7 @@ func (s *Store) put(ctx context.Context, c *sftp.Client, name string, r io.Reade
 	)
 	defer s.letGo(d)
 	if err != nil {
-		return errors.Join(err, discard(c, f, temp))
+		return errors.Join(s.noRoom(c, err), discard(c, f, temp)) // in this order: then there is room again
 	}
 	if err := s.step("link"); err != nil {
 		return errors.Join(err, discard(c, f, temp))
@@ -56,7 +59,7 @@ func (s *Store) put(ctx context.Context, c *sftp.Client, name string, r io.Reade
 		if _, serr := c.Lstat(final); serr == nil {
 			err = storage.ErrExists
 		} else {
-			err = fmt.Errorf("linking: %w (the file system there must know hard links)", err)
+			err = s.noRoom(c, fmt.Errorf("linking: %w (the file system there must know hard links)", err))
 		}
 		return errors.Join(err, discard(c, f, temp))
 	}
@@ -91,6 +94,33 @@ func (s *Store) create(ctx context.Context, c *sftp.Client, temp string) (*sftp.
 		return nil, fmt.Errorf("making a file: %w", err)
 	}
 	return f, nil
+}
+
+// fullBelow is how many bytes a full file system may have left: others remove files too.
+const fullBelow = 1 << 20
+
+// fullFor is how long a file system that was seen full is taken for that, though there is
+// room again, since all that failed for it takes back its files.
+const fullFor = 10 * time.Second
+
+// noRoom says of an error that is no more than "failure", SFTP's word for all that it has no
+// other for, when the reason is that the file system is full.
+func (s *Store) noRoom(c *sftp.Client, err error) error {
+	var status *sftp.StatusError
+	if !errors.As(err, &status) || status.FxCode() != sftp.ErrSSHFxFailure {
+		return err
+	}
+	v, verr := c.StatVFS(cmp.Or(s.o.Root, ".")) // statvfs@openssh.com
+	full := verr == nil && (v.Bavail*v.Frsize < fullBelow || v.Files > 0 && v.Favail == 0)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case full:
+		s.seenFull = time.Now()
+	case time.Since(s.seenFull) > fullFor:
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, syscall.ENOSPC)
 }
 
 // discard takes back a file that didn't get its name. Only a lost connection, which

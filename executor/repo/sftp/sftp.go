@@ -60,6 +60,7 @@ type Store struct {
 	sessions []*session
 	opening  bool            // a further session is being opened
 	full     bool            // the server gives no more
+	seenFull time.Time       // when the file system there was full
 	durable  map[string]bool // directories whose own names, and those above, are durable
 }
 
