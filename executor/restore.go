@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strings"
 	"time"
 
 	"pg_manage/executor/event"
@@ -152,7 +153,7 @@ func (w *work) awaitPromotion(ctx context.Context) error {
 		case !f.Server.Running:
 			err := fmt.Errorf("%s: the server ended before its recovery did", s.Node)
 			if tail := in.LogTail(ctx, 20); tail != "" {
-				err = fmt.Errorf("%w\n%s", err, tail)
+				err = fmt.Errorf("%w\n%s", w.newTablespace(err, tail), tail)
 			}
 			return err
 		case f.Server.Accepting && !f.Server.InRecovery:
@@ -173,6 +174,16 @@ func (w *work) awaitPromotion(ctx context.Context) error {
 		case <-time.After(w.env.Wait.Poll):
 		}
 	}
+}
+
+// newTablespace says what to do where recovery came to a tablespace that is newer than the backup.
+func (w *work) newTablespace(err error, log string) error {
+	if !strings.Contains(log, "Tablespace/CREATE") || !strings.Contains(log, "Permission denied") {
+		return err
+	}
+	return fmt.Errorf("%w: the WAL makes a tablespace that the base backup does not have, at the location that the log below names, where its source has it or had it. Recover to a point before that, or from a backup that has it. "+
+		"Or, where no cluster uses that location on %s any more: move away what it holds, make it an empty directory of %s, allow the link with chmod 700 %s/pg_tblspc, and go on",
+		err, w.in.Host.Name(), w.in.Owner, w.in.DataDir)
 }
 
 // intent notes on the node that a restore in place has begun, or that it is over.

@@ -82,6 +82,9 @@ func TestADeltaThatIsCutOffBeforeItsRecoveryIsSetUpIsNotOpened(t *testing.T) {
 		if before == "" {
 			before = archived()
 		}
+		if _, err := os.Stat(w.data("n1") + "/standby.signal"); (err == nil) != (command == "restore") {
+			t.Errorf("after %s: standby.signal: %v", command, err)
+		}
 		if log, err := w.starts(); err == nil || strings.Contains(log, "ready to accept") {
 			t.Errorf("after %s: the server starts: %s", command, log)
 		}

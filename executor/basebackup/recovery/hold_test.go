@@ -36,6 +36,13 @@ func TestAServerIsNotOpenedBeforeItIsKnownWhereItsRecoveryEnds(t *testing.T) {
 		return s.Command(s.Bin+"/pg_ctl", "-D", data, "-w", "-t", "60", "-l", s.Root+"/log", "-o", "-k "+s.Root+" -c listen_addresses= -c fsync=off "+more, "start").Run()
 	}
 	names := func() string { return s.Run("ls", in) }
+	// So it goes without.
+	s.Run("cp", "-a", s.Data, s.Root+"/free")
+	s.Start(s.Root + "/free")
+	if got := s.SQL("create table n (); select pg_is_in_recovery()"); got != "f" {
+		t.Error("a cold copy does not open by itself: the test proves nothing")
+	}
+	s.Stop(s.Root + "/free")
 	for _, kind := range []string{"hot", "cold"} {
 		t.Run(kind, func(t *testing.T) {
 			s.T = t

@@ -36,6 +36,7 @@ type Settings struct {
 	RestoreCommand string // "": the WAL is in the backup, and there is no archive to go on with
 	Action         string // at the target: promote (also when empty), pause or shutdown
 	Standby        bool   // go on as a standby: no target, and standby.signal
+	Fenced         bool   // it stops at a tablespace that is newer than the backup; see Fence
 }
 
 // names are the settings that steer recovery, in all versions from 13 on.
@@ -81,6 +82,11 @@ func Write(dataDir string, s Settings) error {
 	}
 	if err := Hold(dataDir); err != nil { // until all of the settings count
 		return err
+	}
+	if s.Fenced {
+		if err := Fence(dataDir); err != nil {
+			return fail(err)
+		}
 	}
 	if err := edit(dataDir, lines); err != nil {
 		return fail(err)
@@ -146,6 +152,9 @@ func Clean(dataDir string) error {
 		}
 	}
 	if err := edit(dataDir, nil); err != nil {
+		return fail(err)
+	}
+	if err := Unfence(dataDir); err != nil {
 		return fail(err)
 	}
 	return nil
