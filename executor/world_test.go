@@ -205,6 +205,9 @@ func (w *world) plan() *planner.Plan {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	observed := observe.Run(ctx, w.cfg, w, observe.Options{Restore: w.restore})
+	if b := w.cfg.Clusters[0].Bootstrap; b != nil && b.Restore != nil {
+		w.locate(ctx, observed, b.Restore)
+	}
 	if w.restore != nil {
 		w.locate(ctx, observed, &w.restore.Want)
 	}
@@ -226,7 +229,7 @@ func (w *world) plan() *planner.Plan {
 func (w *world) locate(ctx context.Context, observed *planner.Observed, want *schema.Restore) {
 	w.t.Helper()
 	cat := observed.Clusters[w.name].Catalog(want.Target.Name, want.Cluster)
-	if cat == nil || !cat.Known {
+	if cat == nil || !cat.Known || len(cat.Backups) == 0 {
 		return
 	}
 	f := observed.Node(w.name, w.cfg.Clusters[0].Nodes[0].Name)

@@ -281,3 +281,24 @@ func TestPropertyRestoreInPlace(t *testing.T) {
 		}
 	})
 }
+
+func TestNewestBackupWasBegunLast(t *testing.T) {
+	at := testTime
+	all := []BackupFact{
+		{Label: "long", StartTime: at, StopTime: at.Add(3 * time.Hour)},
+		{Label: "a", StartTime: at.Add(time.Hour), StopTime: at.Add(2 * time.Hour)},
+		{Label: "b", StartTime: at.Add(time.Hour), StopTime: at.Add(2 * time.Hour)},
+		{Label: "broken", StartTime: at.Add(2 * time.Hour), Broken: "its parent is missing"},
+	}
+	whichever := func(*BackupFact) bool { return true }
+	if x := NewestBackup(all, whichever); x != &all[2] {
+		t.Errorf("%+v", x)
+	}
+	slices.Reverse(all)
+	if x := NewestBackup(all, whichever); x == nil || x.Label != "b" {
+		t.Errorf("in another order: %+v", x)
+	}
+	if x := NewestBackup(all, func(x *BackupFact) bool { return x.Label == "broken" }); x != nil {
+		t.Errorf("%+v", x)
+	}
+}

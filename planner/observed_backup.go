@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -145,10 +146,16 @@ func (c *CatalogFact) Backup(label string) *BackupFact {
 // newest is the newest backup that can be restored and is of the cluster with this system
 // identifier; nil when there is none.
 func (c *CatalogFact) newest(id string, fits func(*BackupFact) bool) *BackupFact {
+	return NewestBackup(c.Backups, func(x *BackupFact) bool { return x.SystemIdentifier == id && (fits == nil || fits(x)) })
+}
+
+// NewestBackup is the backup that was begun last of those that can be restored and fit; nil
+// when there is none. Of two that were begun at once it is the one whose label comes last.
+func NewestBackup(backups []BackupFact, fits func(*BackupFact) bool) *BackupFact {
 	var out *BackupFact
-	for i := range c.Backups {
-		x := &c.Backups[i]
-		if x.Broken == "" && x.SystemIdentifier == id && (fits == nil || fits(x)) && (out == nil || x.StartTime.After(out.StartTime)) {
+	for i := range backups {
+		x := &backups[i]
+		if x.Broken == "" && fits(x) && (out == nil || cmp.Or(x.StartTime.Compare(out.StartTime), cmp.Compare(x.Label, out.Label)) > 0) {
 			out = x
 		}
 	}

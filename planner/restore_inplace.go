@@ -122,14 +122,6 @@ func (b *builder) underway(p *schema.Node) *BackupFact {
 	return &BackupFact{Label: f.Intent.Label, SystemIdentifier: f.Data.SystemIdentifier}
 }
 
-// RestoreUnderway says that a restore in place was begun, and the data of the backup that
-// serves is in its place already, so that none has to be chosen.
-func RestoreUnderway(c *schema.Cluster, facts *ClusterFacts, req *RestoreRequest) bool {
-	b := newBuilder(nil, c, facts, Options{})
-	b.inPlace = &inPlace{mark: restoreMark(req.Want)}
-	return c.Primary() != nil && b.underway(c.Primary()) != nil
-}
-
 // chosen is the backup that a restore in place begins with; nil when none can be.
 func (b *builder) chosen(req *RestoreRequest) *BackupFact {
 	cat, later := b.catalog(req.Want.Target, req.Want.Cluster)

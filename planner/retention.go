@@ -29,7 +29,6 @@ type RetentionInput struct {
 type Retention struct {
 	Kept    []KeptBackup `json:"kept"`   // newest first
 	Expired []string     `json:"expire"` // labels in the order of removal: what depends on a backup goes before it
-	WAL     []WALStart   `json:"wal"`    // what the kept backups need, by system identifier and timeline
 }
 
 // KeptBackup is a backup that stays, and every reason for it.
@@ -315,7 +314,7 @@ func (r *retainer) parents() {
 }
 
 func (r *retainer) result() Retention {
-	out := Retention{Kept: []KeptBackup{}, Expired: []string{}, WAL: []WALStart{}}
+	out := Retention{Kept: []KeptBackup{}, Expired: []string{}}
 	var gone []int
 	for i := range r.all {
 		if len(r.reasons[i]) == 0 {
@@ -323,16 +322,12 @@ func (r *retainer) result() Retention {
 			continue
 		}
 		out.Kept = append(out.Kept, KeptBackup{r.all[i].Label, r.reasons[i]})
-		out.needs(&r.all[i])
 	}
 	// A child may end before its parent by a clock that is wrong, so depth counts first.
 	slices.SortStableFunc(gone, func(a, b int) int { return cmp.Or(r.depth(b)-r.depth(a), b-a) })
 	for _, i := range gone {
 		out.Expired = append(out.Expired, r.all[i].Label)
 	}
-	slices.SortFunc(out.WAL, func(a, b WALStart) int {
-		return cmp.Or(cmp.Compare(a.SystemIdentifier, b.SystemIdentifier), cmp.Compare(a.Timeline, b.Timeline))
-	})
 	return out
 }
 

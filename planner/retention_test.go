@@ -167,30 +167,6 @@ func TestBackupsAreKeptWhileAnyRuleWantsThem(t *testing.T) {
 	}
 }
 
-func TestWALIsNeededFromTheOldestKeptBackupOn(t *testing.T) {
-	r := Retain(RetentionInput{
-		Backups: []BackupFact{aged("a", 9), aged("b", 8), aged("c", 7, timeline(3)), aged("d", 1, func(b *BackupFact) { b.WAL = walIncluded })},
-		Rules:   []schema.Keep{{Full: 3}}, Now: testNow(),
-	})
-	if d := cmp.Diff([]WALStart{{"77", 1, 992 << 24}, {"77", 3, 993 << 24}}, r.WAL); d != "" {
-		t.Error(d)
-	}
-	for _, want := range []struct {
-		system string
-		tli    postgres.Timeline
-		from   postgres.LSN
-		needed bool
-	}{{"77", 1, 992 << 24, true}, {"77", 2, 992 << 24, true}, {"77", 3, 992 << 24, true}, {"88", 1, 0, true}} {
-		if from, needed := r.WALFrom(want.system, want.tli); from != want.from || needed != want.needed {
-			t.Errorf("%v: %v, %v", want, from, needed)
-		}
-	}
-	r = Retain(RetentionInput{Backups: []BackupFact{aged("c", 7, timeline(3))}, Now: testNow()})
-	if _, needed := r.WALFrom("77", 2); needed {
-		t.Error("a timeline before all backups is needed")
-	}
-}
-
 // drawBackups makes chains, breaks some, and lets clocks go wrong.
 func drawBackups(t *rapid.T) []BackupFact {
 	var out []BackupFact

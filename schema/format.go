@@ -7,11 +7,8 @@ import (
 )
 
 // Format puts the text of a cluster file into the canonical layout. Text that is
-// not HCL comes back as it was, with the errors.
-func Format(src []byte) ([]byte, Diagnostics) { return FormatFile("<input>", src) }
-
-// FormatFile is Format with the file's name for the diagnostics.
-func FormatFile(name string, src []byte) ([]byte, Diagnostics) {
+// not HCL comes back as it was, with the errors, which bear the file's name.
+func Format(name string, src []byte) ([]byte, Diagnostics) {
 	l := newLoader("", LoadOptions{})
 	l.sources[name] = src
 	if d := checkShape(name, src); d != nil {

@@ -43,8 +43,8 @@ func FuzzLoad(f *testing.F) {
 				t.Errorf("place outside of the text of %d bytes: %+v", len(text), d.Range)
 			}
 		}
-		if out, fd := Format(text); !fd.HasErrors() {
-			if _, again := Format(out); again.HasErrors() {
+		if out, fd := Format("main.hcl", text); !fd.HasErrors() {
+			if _, again := Format("main.hcl", out); again.HasErrors() {
 				t.Errorf("formatting broke %q: %q", text, out)
 			}
 		}

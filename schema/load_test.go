@@ -29,7 +29,7 @@ func TestExamplesLoad(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if formatted, _ := Format(text); string(formatted) != string(text) {
+			if formatted, _ := Format("main.hcl", text); string(formatted) != string(text) {
 				t.Errorf("not in the canonical layout, which is:\n%s", formatted)
 			}
 		})

@@ -118,13 +118,13 @@ func TestNearest(t *testing.T) {
 }
 
 func TestFormat(t *testing.T) {
-	got, ds := Format([]byte("cluster \"main\" {\nversion=17\n  data_dir  =   \"/srv\"\n}\n"))
+	got, ds := Format("<input>", []byte("cluster \"main\" {\nversion=17\n  data_dir  =   \"/srv\"\n}\n"))
 	want := "cluster \"main\" {\n  version  = 17\n  data_dir = \"/srv\"\n}\n"
 	if string(got) != want || len(ds) > 0 {
 		t.Errorf("got %q, %s", got, render(ds))
 	}
 	bad := []byte("cluster \"main\" {\n")
-	got, ds = Format(bad)
+	got, ds = Format("<input>", bad)
 	if string(got) != string(bad) || !ds.HasErrors() || ds[0].Snippet != `cluster "main" {` {
 		t.Errorf("got %q, %s", got, render(ds))
 	}

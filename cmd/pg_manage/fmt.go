@@ -90,7 +90,7 @@ func (a *app) formatStdin(o fmtOptions) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("cannot read standard input: %w", err)
 	}
-	out, ds := schema.FormatFile("<stdin>", src)
+	out, ds := schema.Format("<stdin>", src)
 	if ds.HasErrors() {
 		return 0, ds
 	}
@@ -115,7 +115,7 @@ func (a *app) formatFile(file string, o fmtOptions) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("cannot format %s: %w", file, err)
 	}
-	out, ds := schema.FormatFile(file, src)
+	out, ds := schema.Format(file, src)
 	if ds.HasErrors() {
 		return false, ds
 	}

@@ -51,9 +51,7 @@ func (a *access) list(ctx context.Context, p Place, f *planner.CatalogFact) erro
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		f.Backups = append(f.Backups, e.Fact())
-	}
+	f.Backups = facts(entries)
 	f.Unfinished, err = c.Unfinished(ctx)
 	return err
 }

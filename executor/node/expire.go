@@ -12,6 +12,7 @@ import (
 	"pg_manage/executor/repo/storage"
 	"pg_manage/executor/wal"
 	"pg_manage/executor/wal/expire"
+	"pg_manage/planner"
 )
 
 // clockSlack is how far apart clocks may be that age is judged by.
@@ -66,27 +67,31 @@ func expireBackups(ctx context.Context, w Work, req *ExpireRequest) (*ExpireResu
 // without damaged pages, and what is pinned, before anything is removed. What others rest
 // on Remove refuses itself.
 func expendable(entries []catalog.Entry, labels []string) error {
-	newest, damaged := map[string]catalog.Entry{}, map[string]bool{}
-	for _, e := range entries { // they are sorted by time, so parents come first
-		f := e.Fact()
-		life := fmt.Sprint(e.SystemIdentifier, " ", f.Major())
-		damaged[e.Label] = e.Damaged > 0 || damaged[e.Parent]
-		if e.Broken == "" {
-			newest[life] = e
-			if !damaged[e.Label] {
-				newest[life+" sound"] = e
-			}
-		}
-		if e.Pinned && slices.Contains(labels, e.Label) {
-			return fmt.Errorf("%s stays: it is pinned; nothing was removed", e.Label)
+	all, damaged := facts(entries), map[string]bool{}
+	for _, x := range all { // they are sorted by time, so parents come first
+		damaged[x.Label] = x.Damaged > 0 || damaged[x.Parent]
+		if x.Pinned && slices.Contains(labels, x.Label) {
+			return fmt.Errorf("%s stays: it is pinned; nothing was removed", x.Label)
 		}
 	}
-	for _, e := range newest {
-		if slices.Contains(labels, e.Label) {
-			return fmt.Errorf("%s stays: it is the newest whole backup of the cluster with system identifier %s; nothing was removed", e.Label, e.SystemIdentifier)
+	for i := range all {
+		x := &all[i]
+		sameLife := func(o *planner.BackupFact) bool { return o.SystemIdentifier == x.SystemIdentifier && o.Major() == x.Major() }
+		sound := func(o *planner.BackupFact) bool { return sameLife(o) && !damaged[o.Label] }
+		if slices.Contains(labels, x.Label) && (planner.NewestBackup(all, sameLife) == x || planner.NewestBackup(all, sound) == x) {
+			return fmt.Errorf("%s stays: it is the newest whole backup of the cluster with system identifier %s; nothing was removed", x.Label, x.SystemIdentifier)
 		}
 	}
 	return nil
+}
+
+// facts are backups in the planner's terms.
+func facts(entries []catalog.Entry) []planner.BackupFact {
+	var out []planner.BackupFact
+	for _, e := range entries {
+		out = append(out, e.Fact())
+	}
+	return out
 }
 
 // expireWAL removes WAL from the archive at the request's target.
@@ -153,12 +158,7 @@ func (a *access) expireWAL(ctx context.Context, w Work, own *place, req *ExpireR
 // systemOf is the system identifier of the newest whole backup, whose archive it must be; 0
 // when there is none.
 func systemOf(kept []catalog.Entry) (uint64, error) {
-	var newest *catalog.Entry
-	for i := range kept {
-		if e := &kept[i]; e.Broken == "" && (newest == nil || e.StartTime.After(newest.StartTime)) {
-			newest = e
-		}
-	}
+	newest := planner.NewestBackup(facts(kept), func(*planner.BackupFact) bool { return true })
 	if newest == nil {
 		return 0, nil
 	}

@@ -32,10 +32,7 @@ func locatePoint(ctx context.Context, w Work, req *LocateRequest) (*LocateResult
 	if err != nil {
 		return nil, err
 	}
-	q := planner.RecoveryQuery{Backup: req.Backup, Point: req.Recovery.point(), Timeline: req.Recovery.Timeline}
-	for _, e := range entries {
-		q.Backups = append(q.Backups, e.Fact())
-	}
+	q := planner.RecoveryQuery{Backups: facts(entries), Backup: req.Backup, Point: req.Recovery.point(), Timeline: req.Recovery.Timeline}
 	res := &LocateResult{Version: Version, Archives: []planner.ArchiveWAL{}, Found: []planner.WALPosition{}}
 	if len(req.Archives) == 0 {
 		res.Archives = append(res.Archives, planner.ArchiveWAL{}) // which says that there is none

@@ -158,7 +158,7 @@ func place(r io.Reader, f postgres.WALFile, dest string, system uint64) (err err
 	}()
 	limit := int64(postgres.MaxSegmentSize)
 	if !f.IsSegment() {
-		limit = maxSmall
+		limit = postgres.MaxNoteSize
 	}
 	size, err := io.Copy(temp, io.LimitReader(r, limit+1))
 	if err != nil {
@@ -167,7 +167,7 @@ func place(r io.Reader, f postgres.WALFile, dest string, system uint64) (err err
 	if size > limit {
 		return fmt.Errorf("%s is too large for a %s", f.Name, f.Kind)
 	}
-	head := make([]byte, min(size, maxSmall))
+	head := make([]byte, min(size, postgres.MaxNoteSize))
 	if _, err := temp.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}

@@ -14,9 +14,6 @@ import (
 	"pg_manage/schema/postgres"
 )
 
-// maxSmall bounds .history and .backup files, in bytes.
-const maxSmall = 1 << 20
-
 // source is a file that is to be stored: one of pg_wal that has been looked at.
 type source struct {
 	f    postgres.WALFile
@@ -46,7 +43,7 @@ func openSource(path string, f postgres.WALFile, system uint64) (src *source, er
 	}
 	head := make([]byte, min(st.Size(), postgres.SegmentHeaderSize))
 	if !f.IsSegment() {
-		if st.Size() > maxSmall {
+		if st.Size() > postgres.MaxNoteSize {
 			return nil, refuse("%s has %d bytes, too many for a %s", path, st.Size(), f.Kind)
 		}
 		head = make([]byte, st.Size())

@@ -22,10 +22,6 @@ type Setting struct {
 // value only at a restart of the server.
 func RestartNeeded(context string) bool { return context == "postmaster" }
 
-// Fixed says whether a parameter of this pg_settings.context can't be set in a
-// configuration file at all.
-func Fixed(context string) bool { return context == "internal" }
-
 // EqualSetting says whether the value declared, as it would stand unquoted in
 // postgresql.conf, is the one that the server has: units, roundings and spellings
 // are those of the server's guc.c. A declared value that the server would refuse

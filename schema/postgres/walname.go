@@ -14,6 +14,10 @@ const (
 	DefaultSegmentSize = 16 << 20
 )
 
+// MaxNoteSize bounds what is taken for a .history or a .backup file, in bytes. PostgreSQL
+// itself writes a few lines.
+const MaxNoteSize = 1 << 20
+
 // ValidSegmentSize says whether a cluster may have WAL segments of this size.
 func ValidSegmentSize(size int64) bool {
 	return size >= MinSegmentSize && size <= MaxSegmentSize && size&(size-1) == 0

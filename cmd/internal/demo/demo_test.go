@@ -60,7 +60,7 @@ func TestCreate(t *testing.T) {
 		t.Errorf("the password stands in the cluster file, or it cannot be read: %v", err)
 	}
 	// Formatted as fmt would.
-	if out, ds := schema.Format(text); len(ds) > 0 || string(out) != string(text) {
+	if out, ds := schema.Format("cluster.hcl", text); len(ds) > 0 || string(out) != string(text) {
 		t.Error("the cluster file is not in the canonical layout")
 	}
 }

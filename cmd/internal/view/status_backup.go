@@ -53,27 +53,26 @@ func NewBackupStatus(c *schema.Cluster, catalog func(target string) *planner.Cat
 }
 
 func (s *BackupStatus) count(f *planner.CatalogFact, system string, now time.Time) {
+	ours := func(b *planner.BackupFact) bool { return system == "" || b.SystemIdentifier == system }
 	for i := range f.Backups {
 		b := &f.Backups[i]
 		switch {
 		case b.Broken != "":
 			s.Broken++
 			continue
-		case system != "" && b.SystemIdentifier != system:
+		case !ours(b):
 			continue
 		}
 		s.Backups++
 		if s.OldestTime.IsZero() || b.StopTime.Before(s.OldestTime) {
 			s.OldestTime = b.StopTime
 		}
-		if b.StopTime.After(s.NewestTime) {
-			s.Newest, s.NewestTime = b.Label, b.StopTime
-		}
 		if b.Proven.After(s.Proven) {
 			s.ProvenLabel, s.Proven = b.Label, b.Proven
 		}
 	}
-	if s.Newest != "" {
+	if newest := planner.NewestBackup(f.Backups, ours); newest != nil {
+		s.Newest, s.NewestTime = newest.Label, newest.StopTime
 		seconds := max(0, now.Sub(s.NewestTime).Seconds())
 		s.AgeSeconds = &seconds
 	}

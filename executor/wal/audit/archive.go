@@ -13,9 +13,6 @@ import (
 // IdentityName is the file that tells an archive from a directory whose share is not mounted.
 const IdentityName = "archive.json"
 
-// maxSmall bounds .history and .backup files, in bytes.
-const maxSmall = 1 << 20
-
 // Archive is the archive of one cluster at one target.
 type Archive struct {
 	Driver           storage.Driver
@@ -105,8 +102,8 @@ func (a *Archive) readSmall(ctx context.Context, rel string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := io.ReadAll(io.LimitReader(r, maxSmall+1))
-	if err == nil && len(text) > maxSmall {
+	text, err := io.ReadAll(io.LimitReader(r, postgres.MaxNoteSize+1))
+	if err == nil && len(text) > postgres.MaxNoteSize {
 		err = errTooLarge
 	}
 	return text, errors.Join(err, r.Close())

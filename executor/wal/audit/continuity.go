@@ -2,47 +2,17 @@ package audit
 
 import (
 	"fmt"
-	"iter"
 	"maps"
 	"slices"
 
 	"pg_manage/schema/postgres"
 )
 
-// Continuity says from names alone what an archive has of each timeline and what it
-// lacks: names are those of WAL files, of which complete segments count. histories are
-// the parsed history files. A name that doesn't exist at this segment size is an error.
+// timelines describes each timeline that has segments or a history. pending are
+// segments that are not there and not missing either.
 //
 // What comes before the oldest segment on a timeline's path is not missing: it may have
 // been cleaned up. What a child timeline needs of its parent is.
-func Continuity(segSize int64, names iter.Seq[string], histories map[postgres.Timeline][]postgres.Branch) ([]Timeline, error) {
-	present := map[postgres.Timeline]spans{}
-	for name := range names {
-		f, err := postgres.ClassifyWALName(name)
-		if err != nil {
-			return nil, err
-		}
-		if f.Kind != postgres.WALSegment {
-			continue
-		}
-		start, err := f.Start(segSize)
-		if err != nil {
-			return nil, err
-		}
-		s := present[f.Timeline]
-		s.add(uint64(start) / uint64(segSize))
-		present[f.Timeline] = s
-	}
-	for tli, s := range present {
-		s.tidy()
-		present[tli] = s
-	}
-	l, _ := newLineage(segSize, histories)
-	return l.timelines(present, nil), nil
-}
-
-// timelines describes each timeline that has segments or a history. pending are
-// segments that are not there and not missing either.
 func (l *lineage) timelines(present, pending map[postgres.Timeline]spans) []Timeline {
 	all := map[postgres.Timeline]bool{}
 	for tli := range present {

@@ -3,7 +3,6 @@ package audit
 import (
 	"fmt"
 	"math/rand/v2"
-	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -37,6 +36,21 @@ func describe(ts []Timeline) string {
 		b.WriteString("\n")
 	}
 	return b.String()
+}
+
+// continuity says from names alone what an archive has of each timeline, and what it lacks.
+func continuity(size int64, names, pending []string, histories map[postgres.Timeline][]postgres.Branch) ([]Timeline, error) {
+	a := Archive{SegmentSize: size}
+	present, err := a.pending(names)
+	if err != nil {
+		return nil, err
+	}
+	waiting, err := a.pending(pending)
+	if err != nil {
+		return nil, err
+	}
+	l, _ := newLineage(size, histories)
+	return l.timelines(present, waiting), nil
 }
 
 func TestContinuityFollowsTimelines(t *testing.T) {
@@ -82,7 +96,7 @@ func TestContinuityFollowsTimelines(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			names := slices.Concat(c.names...)
 			rand.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
-			got, err := Continuity(size, slices.Values(names), c.histories)
+			got, err := continuity(size, names, nil, c.histories)
 			if err != nil || describe(got) != c.want {
 				t.Errorf("got %v\n%swant\n%s", err, describe(got), c.want)
 			}
@@ -126,7 +140,7 @@ func TestMissingAndPresentMakeTheWhole(t *testing.T) {
 			}
 		}
 		shuffled := rapid.Permutation(names).Draw(t, "names")
-		got, err := Continuity(size, slices.Values(append(shuffled, shuffled...)), nil)
+		got, err := continuity(size, append(shuffled, shuffled...), nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,14 +185,11 @@ func TestMissingAndPresentMakeTheWhole(t *testing.T) {
 		if len(all) != hi-lo+1 || !slices.IsSorted(all) {
 			t.Fatalf("%d of %d", len(all), hi-lo+1)
 		}
-		s, err := Gaps(1, size, shuffled, nil)
-		if err != nil || !reflect.DeepEqual(s.Missing, full(tl.Missing)) || s.Segments != uint64(len(names)) {
-			t.Fatal(s, err)
-		}
-		if len(s.Missing) > 0 { // a hole that waits in pg_wal is none
-			s, err := Gaps(1, size, shuffled, []string{s.Missing[0].From})
-			if err != nil || s.Segments != uint64(len(names)) || slices.ContainsFunc(s.Missing, func(m Missing) bool { return m.From == tl.Missing[0].From }) {
-				t.Fatal(s, err)
+		if len(tl.Missing) > 0 { // a hole that waits in pg_wal is none
+			hole := tl.Missing[0].From
+			got, err := continuity(size, shuffled, []string{hole}, nil)
+			if err != nil || slices.ContainsFunc(got[0].Missing, func(m Missing) bool { return m.From == hole }) {
+				t.Fatal(got, err)
 			}
 		}
 	})
@@ -186,7 +197,7 @@ func TestMissingAndPresentMakeTheWhole(t *testing.T) {
 
 func TestNamesThatDoNotExistAreRefused(t *testing.T) {
 	for _, name := range []string{"x", "000000010000000000000100"} {
-		if got, err := Continuity(16<<20, slices.Values([]string{name}), nil); err == nil {
+		if got, err := continuity(16<<20, []string{name}, nil, nil); err == nil {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
@@ -207,7 +218,7 @@ func BenchmarkContinuity(b *testing.B) {
 		b.Run(order, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				got, err := Continuity(16<<20, slices.Values(names), nil)
+				got, err := continuity(16<<20, names, nil, nil)
 				if err != nil || len(got[0].Missing) != 1001 {
 					b.Fatal(len(got[0].Missing), err)
 				}

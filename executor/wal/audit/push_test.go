@@ -209,32 +209,6 @@ func TestBacklogCountsWhatWaits(t *testing.T) {
 	}
 }
 
-func TestTimelineGapsListsOneTimeline(t *testing.T) {
-	s, one, two := switched(t, 1<<20)
-	s.remove(strings.TrimPrefix(glob(t, s, two.Name(6)), s.path("")+"/"))
-	a := s.fault(func(op, name string) error {
-		if op == "open" || op == "list" && strings.HasSuffix(name, one.Name(1)[:16]) {
-			return fmt.Errorf("%s %s: not needed", op, name)
-		}
-		return nil
-	})
-	got, err := TimelineGaps(t.Context(), a, 2, nil)
-	if err != nil || fmt.Sprint(got) != fmt.Sprint(Summary{2, two.Name(5), two.Name(8), 3, []Missing{{two.Name(6), two.Name(6), 1}}}) {
-		t.Fatal(got, err)
-	}
-	got, err = TimelineGaps(t.Context(), a, 2, []string{two.Name(6)})
-	if err != nil || len(got.Missing) > 0 {
-		t.Fatal(got, err)
-	}
-	if _, err = TimelineGaps(t.Context(), a, 1, nil); err == nil {
-		t.Fatal("an outage gave a summary")
-	}
-	s.remove(IdentityName)
-	if _, err = TimelineGaps(t.Context(), s.a, 2, nil); err == nil {
-		t.Fatal("a place without an archive gave a summary")
-	}
-}
-
 func FuzzStoredNames(f *testing.F) {
 	for _, seed := range [][2]string{{"", "00000002.history"}, {"0000000100000000", "000000010000000000000001.zst"}, {"0000000100000000", "000000010000000000000001.00000028.backup"}, {"", "x"}, {"0000000100000000", ".x.pg_manage-tmp"}} {
 		f.Add(seed[0], seed[1], "1\t0/3000000\tx\n")
