@@ -29,6 +29,7 @@ type ArchiveFact struct {
 	State            ArchiveState `json:"state"`
 	SystemIdentifier string       `json:"system_identifier,omitempty"`
 	Error            string       `json:"error,omitempty"`
+	Took             bool         `json:"took,omitempty"`     // absent or foreign now, it has taken WAL under the very configuration that the node has
 	Evidence         string       `json:"evidence,omitempty"` // how it is known: "asked", "archiver" (pg_stat_archiver shows success) or "queue" (and nothing waits for it)
 }
 

@@ -57,6 +57,25 @@ func (p *probe) archiveFacts(ctx context.Context, s *sections, f *planner.NodeFa
 	if ask {
 		p.askArchives(ctx, f)
 	}
+	for i := range f.Archives {
+		a := &f.Archives[i]
+		gone := a.State == planner.ArchiveAbsent || a.State == planner.ArchiveForeign
+		a.Took = gone && have.Target(a.Target).Required && !dropped(f, a.Target) && tookSince(f, s.get("hook_changed"))
+	}
+}
+
+// tookSince says that the archives that PostgreSQL waits for took a segment since the
+// hook's configuration changed, whatever became of those after it.
+func tookSince(f *planner.NodeFacts, changed string) bool {
+	seconds, err := strconv.ParseInt(changed, 10, 64)
+	a := f.Server.Archiver
+	return err == nil && a != nil && !a.LastTime.Before(time.Unix(seconds+1, 0))
+}
+
+// dropped says that WAL was acknowledged that this target never got.
+func dropped(f *planner.NodeFacts, target string) bool {
+	q := f.Archiving.Queue(target)
+	return q != nil && len(q.Dropped) > 0
 }
 
 // provenSince says that the archives that PostgreSQL waits for took a segment since the
@@ -68,8 +87,7 @@ func provenSince(f *planner.NodeFacts, changed string) bool {
 	if !s.Accepting || s.InRecovery || mode == "" || mode == "off" || !s.Archiver.Proven() {
 		return false
 	}
-	seconds, err := strconv.ParseInt(changed, 10, 64)
-	return err == nil && !s.Archiver.LastTime.Before(time.Unix(seconds+1, 0))
+	return tookSince(f, changed)
 }
 
 // drained says that all WAL that was archived is at this target too.
