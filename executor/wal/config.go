@@ -29,10 +29,11 @@ type Config struct {
 	DataDir    string        `json:"data_dir"`
 	Targets    []repo.Target `json:"targets"` // in the order in which restore asks them
 	LogDir     string        `json:"log_dir,omitempty"`
-	SpoolDir   string        `json:"spool_dir,omitempty"`   // of restore's prefetching; "" is beside the configuration
-	SpoolLimit int64         `json:"spool_limit,omitempty"` // bytes that lie there at most; 0 is DefaultSpoolLimit
-	Workers    int           `json:"workers,omitempty"`     // files under way at once; 0 leaves it to the tool
-	ReadOnly   bool          `json:"read_only,omitempty"`   // nothing may be archived: it is for a copy of an instance
+	SpoolDir   string        `json:"spool_dir,omitempty"`         // of restore's prefetching; "" is beside the configuration
+	SpoolLimit int64         `json:"spool_limit,omitempty"`       // bytes that lie there at most; 0 is DefaultSpoolLimit
+	Workers    int           `json:"workers,omitempty"`           // files under way at once; 0 leaves it to the tool
+	Elsewhere  []string      `json:"backups_elsewhere,omitempty"` // targets with base backups beside Targets
+	ReadOnly   bool          `json:"read_only,omitempty"`         // nothing may be archived: it is for a copy of an instance
 
 	file string // where it was read from
 }
