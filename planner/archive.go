@@ -30,6 +30,12 @@ func (b *builder) hookConfig(n *schema.Node) {
 	case !readable:
 		s.Reason = "it was written by another version of pg_manage"
 	}
+	for _, t := range have.Targets {
+		if q := f.Archiving.Queue(t.Name); want.Target(t.Name) == nil && q != nil && q.Segments > 0 {
+			b.warnf(n, fmt.Sprintf("They stay in %s/queue/%s on %s, and nobody sends them any more: keep the target under this name until they are sent, unless its archive is given up.", f.Paths.State, t.Name, n.Name),
+				"%s of WAL on %s waiting for the archive at target %s, which is not declared any more", segments(q.Segments), n.Name, t.Name)
+		}
+	}
 	b.add(n, HookConfigDetail{Config: want}, s)
 }
 
@@ -61,7 +67,12 @@ func (b *builder) createArchive(n *schema.Node, a *schema.Archive) {
 		b.block(n, "the archive belongs to another cluster")
 		return
 	case ArchiveForeign:
-		b.errorf(n, "Move them away, or declare another archive_dir. A new archive must be empty.",
+		hint := "Move them away, or declare another archive_dir. A new archive must be empty."
+		if !fact.Took.IsZero() {
+			hint = fmt.Sprintf(`It has taken WAL of this cluster before, so its archive.json was lost: put it back. It is {"version": 1, "cluster": %q, "system_identifier": %q, "segment_size": %d}.`,
+				b.c.Name, f.Data.SystemIdentifier, f.Data.SegmentSize)
+		}
+		b.errorf(n, hint,
 			"the directory for the archive of %s at %s holds files that are not ours", b.c.Name, where)
 		b.block(n, "the archive's directory is not empty")
 		return

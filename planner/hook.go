@@ -23,6 +23,7 @@ type HookConfig struct {
 	SpoolDir   string       `json:"spool_dir,omitempty"`
 	SpoolLimit int64        `json:"spool_limit,omitempty"` // bytes
 	Workers    int          `json:"workers,omitempty"`
+	Elsewhere  []string     `json:"backups_elsewhere,omitempty"` // targets without an archive that hold base backups
 }
 
 // HookTarget is a backup target as the hook sees it.
@@ -34,6 +35,7 @@ type HookTarget struct {
 	Port            int      `json:"port,omitempty"`
 	Path            string   `json:"path"`
 	ArchiveDir      string   `json:"archive_dir"`
+	BackupDir       string   `json:"backup_dir,omitempty"`
 	HostKeys        []string `json:"host_keys,omitempty"`
 	IdentityFile    string   `json:"identity_file,omitempty"`
 	Endpoint        string   `json:"endpoint,omitempty"`
@@ -76,8 +78,13 @@ func NewHookConfig(c *schema.Cluster, node string, p Paths) HookConfig {
 	}
 	for _, a := range ArchiveOrder(c) {
 		t := hookTarget(a.Target)
-		t.Required, t.QueueLimit = a.Required, a.QueueLimit
+		t.BackupDir, t.Required, t.QueueLimit = a.Target.BackupDir, a.Required, a.QueueLimit
 		h.Targets = append(h.Targets, t)
+	}
+	for _, b := range c.Backups {
+		if name := b.Target.Name; h.Target(name) == nil && !slices.Contains(h.Elsewhere, name) {
+			h.Elsewhere = append(h.Elsewhere, name)
+		}
 	}
 	return h
 }

@@ -45,6 +45,7 @@ func hookChanges(have, want HookConfig) []Change {
 	add("log_dir", have.LogDir, want.LogDir)
 	add("spool_dir", have.SpoolDir, want.SpoolDir)
 	add("spool_limit", bytesText(have.SpoolLimit), bytesText(want.SpoolLimit))
+	add("backups_elsewhere", strings.Join(have.Elsewhere, ", "), strings.Join(want.Elsewhere, ", "))
 	add("workers", countText(have.Workers), countText(want.Workers))
 	return out
 }

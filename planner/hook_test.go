@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -179,6 +180,49 @@ func TestQueuesAreToldOf(t *testing.T) {
 		}
 		if test.other == nil && p.Fingerprint != before.Fingerprint {
 			t.Errorf("%s: what waits makes plans stale", name)
+		}
+	}
+}
+
+// A disk that is not mounted after a reboot leaves an empty directory. A new archive there
+// would take WAL on the disk below, and the old one would have a hole.
+func TestAnArchiveThatTookWALIsNotCreatedAgain(t *testing.T) {
+	c := withOffsite()
+	w := built(t, c)
+	for state, want := range map[ArchiveState][]string{
+		ArchiveAbsent:  {"is not there any more", "Mount it", "pg_stat_reset_shared('archiver') on node1"},
+		ArchiveForeign: {"holds files that are not ours", "its archive.json was lost: put it back", `"cluster": "main", "system_identifier": "` + w.on(c, "node1").inst.id + `"`},
+	} {
+		o := w.observe(c)
+		o.Node("main", "node1").Archives[0] = ArchiveFact{Target: "nas", State: state, Took: time.Unix(1_700_000_000, 0)}
+		p := New(config(c), o, testOptions())
+		for _, s := range p.Steps {
+			if s.Node == "node1" && s.Blocked == "" {
+				t.Errorf("%s: %s is to be done", state, s.ID)
+			}
+		}
+		for _, text := range want {
+			if !slices.ContainsFunc(p.Findings, func(f Finding) bool {
+				return f.Severity == schema.SeverityError && strings.Contains(f.Summary+"\n"+f.Detail, text)
+			}) {
+				t.Errorf("%s: no error says %q: %+v", state, text, p.Findings)
+			}
+		}
+	}
+}
+
+// What waits for a target that is renamed or taken out of the file would never be sent.
+func TestWALThatWaitsForAForgottenTargetIsToldOf(t *testing.T) {
+	c := withOffsite()
+	w := built(t, c)
+	o := w.observe(c)
+	o.Node("main", "node1").Archiving = ArchivingFacts{Known: true, Queues: []QueueFact{{Target: "offsite", Segments: 12}}}
+	c = clone(c)
+	c.Archives = slices.DeleteFunc(c.Archives, func(a *schema.Archive) bool { return !a.Required })
+	p := New(config(c), o, testOptions())
+	for _, text := range []string{"12 segments of WAL on node1 waiting for the archive at target offsite, which is not declared any more", "/queue/offsite on node1"} {
+		if !saysOf(p, text) {
+			t.Errorf("nothing says %q: %+v", text, p.Findings)
 		}
 	}
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/binary"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -93,4 +95,28 @@ func TestAQueueWithoutRoomIsAFailure(t *testing.T) {
 		return len(got) == full
 	})
 	n.end()
+}
+
+// TestWhatWasFetchedForAnotherClusterIsNotGiven: one that was restored into the place of
+// the data directory, while the archiver of the old one was still there. PostgreSQL takes
+// WAL of another cluster for the end of its own, and would open the database there.
+func TestWhatWasFetchedForAnotherClusterIsNotGiven(t *testing.T) {
+	n := newNode(t)
+	for i := range 3 {
+		n.must(0, "archive", n.segment(i+1))
+	}
+	pid := n.serving()
+	n.restored(1)
+	waitFor(t, func() bool {
+		_, err := os.Stat(filepath.Join(filepath.Dir(n.config), "spool", strconv.Itoa(pid), seg(2)))
+		return err == nil
+	})
+	control := make([]byte, 512)
+	binary.LittleEndian.PutUint64(control, system+1)
+	binary.LittleEndian.PutUint32(control[8:], 1700)
+	n.write("global/pg_control", control)
+	n.must(200, "restore", "--retries", "0", seg(2), "pg_wal/RECOVERYXLOG")
+	if got := n.archiver(); got != pid {
+		t.Errorf("the archiver is another: %d, not %d", got, pid)
+	}
 }

@@ -52,15 +52,25 @@ func (p *probe) archiveFacts(ctx context.Context, s *sections, f *planner.NodeFa
 			a.Error = "not asked"
 		default:
 			a.Evidence, ask = evidenceAsked, true
-			if now.Required {
-				a.Took = tookSince(f, s.get("hook_changed"))
-			}
 		}
 		f.Archives = append(f.Archives, a)
 	}
 	if ask {
 		p.askArchives(ctx, f)
 	}
+	for i := range f.Archives {
+		a := &f.Archives[i]
+		gone := a.State == planner.ArchiveAbsent || a.State == planner.ArchiveForeign
+		if gone && have.Target(a.Target).Required && !dropped(f, a.Target) {
+			a.Took = tookSince(f, s.get("hook_changed"))
+		}
+	}
+}
+
+// dropped says that WAL was acknowledged that this target never got.
+func dropped(f *planner.NodeFacts, target string) bool {
+	q := f.Archiving.Queue(target)
+	return q != nil && len(q.Dropped) > 0
 }
 
 // provenSince says that the archives that PostgreSQL waits for took a segment since the
@@ -72,19 +82,23 @@ func provenSince(f *planner.NodeFacts, changed string) bool {
 	if !s.Accepting || s.InRecovery || mode == "" || mode == "off" || !s.Archiver.Proven() {
 		return false
 	}
+	return archivedSince(s.Archiver, changed)
+}
+
+// archivedSince says that PostgreSQL archived a segment since the hook's configuration
+// changed, whatever became of those after it.
+func archivedSince(a *planner.Archiver, changed string) bool {
 	seconds, err := strconv.ParseInt(changed, 10, 64)
-	return err == nil && !s.Archiver.LastTime.Before(time.Unix(seconds+1, 0))
+	return err == nil && a != nil && !a.LastTime.Before(time.Unix(seconds+1, 0))
 }
 
 // tookSince is when WAL was last archived with the hook's present configuration: to every
 // archive that PostgreSQL waits for. The zero time: not that anybody knows.
 func tookSince(f *planner.NodeFacts, changed string) time.Time {
-	a := f.Server.Archiver
-	seconds, err := strconv.ParseInt(changed, 10, 64)
-	if err != nil || a == nil || a.LastTime.Before(time.Unix(seconds+1, 0)) || !strings.Contains(f.Server.Settings["archive_command"].Value, "pg_manage-hook") {
+	if !archivedSince(f.Server.Archiver, changed) || !strings.Contains(f.Server.Settings["archive_command"].Value, "pg_manage-hook") {
 		return time.Time{}
 	}
-	return a.LastTime
+	return f.Server.Archiver.LastTime
 }
 
 // drained says that all WAL that was archived is at this target too.

@@ -40,6 +40,7 @@ func TestArchiveFacts(t *testing.T) {
 	asked := func(target string, state planner.ArchiveState, id, err string) planner.ArchiveFact {
 		return planner.ArchiveFact{Target: target, State: state, SystemIdentifier: id, Error: err, Evidence: "asked"}
 	}
+	gone := func(a planner.ArchiveFact) planner.ArchiveFact { a.Took = failing.LastTime; return a }
 	known := "known after the binaries and the archive configuration are on the node"
 	unknown := func(target, why string) planner.ArchiveFact { return planner.ArchiveFact{Target: target, Error: why} }
 	for name, c := range map[string]struct {
@@ -74,7 +75,12 @@ func TestArchiveFacts(t *testing.T) {
 			archiver: proven, local: idle, ask: AskAlways, said: both(`"state":"ours","system_identifier":"8"`, `"state":"foreign","error":"junk"`),
 			want: []planner.ArchiveFact{asked("nas", "ours", "8", ""), asked("offsite", "foreign", "", "junk")},
 		},
-		"failing":        {archiver: failing, local: idle, said: both(`"state":"absent"`, `"state":"ours","system_identifier":"7"`), want: []planner.ArchiveFact{asked("nas", "absent", "", ""), asked("offsite", "ours", "7", "")}},
+		"failing": {archiver: failing, local: idle, said: both(`"state":"absent"`, `"state":"ours","system_identifier":"7"`), want: []planner.ArchiveFact{gone(asked("nas", "absent", "", "")), asked("offsite", "ours", "7", "")}},
+		"failing, and WAL was dropped": {
+			archiver: failing, local: strings.Replace(idle, `"state":""`, `"state":"","dropped":[{"from":"a","to":"b","segments":2,"since":""}]`, 1),
+			said: both(`"state":"absent","dropped":[{"from":"a","to":"b","segments":2,"since":""}]`, `"state":"ours","system_identifier":"7"`),
+			want: []planner.ArchiveFact{asked("nas", "absent", "", ""), asked("offsite", "ours", "7", "")},
+		},
 		"never archived": {archiver: &planner.Archiver{}, said: both(`"state":"foreign"`, `"state":"absent"`), want: []planner.ArchiveFact{asked("nas", "foreign", "", ""), asked("offsite", "absent", "", "")}},
 		"slow": {
 			err:  &remote.CommandError{Status: 124},
@@ -135,7 +141,7 @@ func TestArchiveFacts(t *testing.T) {
 			}
 			f.Files.HookConfig, f.Host.Installed = hook.Encode(), map[string]string{"pg_manage": "x"}
 			f.Server.Accepting, f.Server.InRecovery, f.Server.Archiver = true, c.inRecovery, c.archiver
-			a := answer{Settings: []settingRow{{Name: "archive_mode", Value: "on"}}}
+			a := answer{Settings: []settingRow{{Name: "archive_mode", Value: "on"}, {Name: "archive_command", Value: "exec pg_manage-hook archive %p"}}}
 			a.fillSettings(f)
 			if c.changed.IsZero() {
 				c.changed = now.Add(-24 * time.Hour)

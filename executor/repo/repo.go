@@ -29,6 +29,7 @@ type Target struct {
 	Port         int      `json:"port,omitempty"`          // 0 leaves it to ssh_config
 	Path         string   `json:"path"`                    // s3: what all keys begin with
 	ArchiveDir   string   `json:"archive_dir"`             // below Path
+	BackupDir    string   `json:"backup_dir,omitempty"`    // below Path, in hook.json: where the clusters' base backups lie
 	HostKeys     []string `json:"host_keys,omitempty"`     // public keys that the host may show, beside those of known_hosts
 	IdentityFile string   `json:"identity_file,omitempty"` // private key to log in with, before all others
 

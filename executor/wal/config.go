@@ -29,10 +29,11 @@ type Config struct {
 	DataDir    string        `json:"data_dir"`
 	Targets    []repo.Target `json:"targets"` // in the order in which restore asks them
 	LogDir     string        `json:"log_dir,omitempty"`
-	SpoolDir   string        `json:"spool_dir,omitempty"`   // of restore's prefetching; "" is beside the configuration
-	SpoolLimit int64         `json:"spool_limit,omitempty"` // bytes that lie there at most; 0 is DefaultSpoolLimit
-	Workers    int           `json:"workers,omitempty"`     // files under way at once; 0 leaves it to the tool
-	ReadOnly   bool          `json:"read_only,omitempty"`   // nothing may be archived: it is for a copy of an instance
+	SpoolDir   string        `json:"spool_dir,omitempty"`         // of restore's prefetching; "" is beside the configuration
+	SpoolLimit int64         `json:"spool_limit,omitempty"`       // bytes that lie there at most; 0 is DefaultSpoolLimit
+	Workers    int           `json:"workers,omitempty"`           // files under way at once; 0 leaves it to the tool
+	Elsewhere  []string      `json:"backups_elsewhere,omitempty"` // targets with base backups beside Targets
+	ReadOnly   bool          `json:"read_only,omitempty"`         // nothing may be archived: it is for a copy of an instance
 
 	file string // where it was read from
 }
@@ -61,6 +62,10 @@ func LoadConfig(file string) (*Config, error) {
 	st, err := f.Stat()
 	if err != nil {
 		return nil, refuse("%s: %w", file, err)
+	}
+	if sys, ok := st.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 && sys.Uid != 0 && st.Mode().Perm()&0o022 == 0 {
+		who := userName(sys.Uid)
+		return nil, refuse("%s is for the user %s, and root is to do nothing in his place: write sudo -u %s before the command", file, who, who)
 	}
 	if sys, ok := st.Sys().(*syscall.Stat_t); !ok || !st.Mode().IsRegular() || st.Mode().Perm()&0o022 != 0 ||
 		(sys.Uid != 0 && int(sys.Uid) != os.Geteuid()) {
@@ -196,11 +201,17 @@ func (c *Config) CheckUser() error {
 	if !ok || int(sys.Uid) == os.Geteuid() {
 		return nil
 	}
-	who := strconv.Itoa(int(sys.Uid))
+	who := userName(sys.Uid)
+	return refuse("this is to be run as %s, the user of the instance in %s: files that another user makes would lock the instance out; write sudo -u %s before the command", who, c.DataDir, who)
+}
+
+// userName is the name of a user, or his number where he has none.
+func userName(uid uint32) string {
+	who := strconv.Itoa(int(uid))
 	if u, err := user.LookupId(who); err == nil {
 		who = u.Username
 	}
-	return refuse("this is to be run as %s, the user of the instance in %s: files that another user makes would lock the instance out; write sudo -u %s before the command", who, c.DataDir, who)
+	return who
 }
 
 // systemIdentifier reads the instance's own from its control file.

@@ -51,7 +51,7 @@ func (in *instance) writeConfig(change func(c *Config)) {
 	in.t.Helper()
 	c := Config{
 		Version: ConfigVersion, Cluster: "main", Node: "node1", DataDir: in.data,
-		Targets: []repo.Target{{Name: "nas", Scheme: "file", Path: in.target, ArchiveDir: "pg_archlog", Required: true}},
+		Targets: []repo.Target{{Name: "nas", Scheme: "file", Path: in.target, ArchiveDir: "pg_archlog", BackupDir: "pg_hotbackup", Required: true}},
 	}
 	if change != nil {
 		change(&c)

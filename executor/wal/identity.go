@@ -26,7 +26,7 @@ type Identity struct {
 const identityVersion = 1
 
 // errNotInitialised is an archive that nobody has set up.
-var errNotInitialised = errors.New("the archive has not been initialised: run pg_manage apply")
+var errNotInitialised = errors.New("there is no archive: if there was one, mount its disk or put back its archive.json, else run pg_manage apply, which creates it")
 
 // readIdentity reads archive.json. errNotInitialised means that it surely isn't there.
 func (s *site) readIdentity(ctx context.Context) (*Identity, error) {

@@ -17,6 +17,10 @@ import (
 	"pg_manage/schema/postgres"
 )
 
+// inspectStall is how long the archive may give an audit nothing before it is taken for
+// hung: the listing of all of it, or a file of the largest size over the slowest line.
+const inspectStall = 30 * time.Minute
+
 // inspectWorkers is how many files an audit reads at once.
 const inspectWorkers = 4
 
@@ -89,12 +93,20 @@ func (s *site) archive(id *Identity) audit.Archive {
 // audit walks the archive at a target; see package audit. A report always comes.
 func (in *Instance) audit(ctx context.Context, t repo.Target, quick bool, progress func(done, total int, bytes int64)) *audit.Report {
 	var r *audit.Report
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stalled := time.AfterFunc(inspectStall, func() { cancel(fmt.Errorf("the target gave nothing for %s", inspectStall)) })
+	defer stalled.Stop()
+	told := func(done, total int, bytes int64) {
+		stalled.Reset(inspectStall)
+		progress(done, total, bytes)
+	}
 	err := in.withArchive(ctx, t, func(_ *site, a audit.Archive, _ uint64) error {
 		pending, err := audit.Ready(in.Config.DataDir)
 		if err != nil && !errors.Is(err, os.ErrNotExist) { // of a node that has no data any more the archive can be checked too
 			return err
 		}
-		r, err = audit.Check(ctx, a, audit.Options{Quick: quick, Workers: inspectWorkers, Pending: pending, Progress: progress})
+		r, err = audit.Check(ctx, a, audit.Options{Quick: quick, Workers: inspectWorkers, Pending: pending, Progress: told})
 		return err
 	})
 	if r == nil {

@@ -117,6 +117,20 @@ func (in *Instance) Fetch(ctx context.Context, f postgres.WALFile, dest string) 
 	return errors.Join(absent...)
 }
 
+// Fits makes sure that a file which was fetched before is what its name says, of the
+// cluster that the data directory is of now.
+func (in *Instance) Fits(f postgres.WALFile, path string) error {
+	system, err := in.Config.systemIdentifier()
+	if err != nil {
+		return err
+	}
+	src, err := openSource(path, f, system)
+	if err == nil {
+		src.close()
+	}
+	return err
+}
+
 func (s *site) fetch(ctx context.Context, f postgres.WALFile, dest string, system uint64) error {
 	r, name, err := s.open(ctx, f)
 	if errors.Is(err, storage.ErrNotExist) {

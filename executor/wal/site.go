@@ -34,8 +34,11 @@ func (s *site) close() {
 // dir is the archive's directory at the target.
 func (s *site) dir() string { return archiveDir(s.t, s.c.Cluster) }
 
-func archiveDir(t repo.Target, cluster string) string {
-	return strings.Trim(filepath.ToSlash(filepath.Clean("/"+t.ArchiveDir)), "/") + "/" + cluster
+func archiveDir(t repo.Target, cluster string) string { return below(t.ArchiveDir, cluster) }
+
+// below is a cluster's directory in one of a target's.
+func below(dir, cluster string) string {
+	return strings.Trim(filepath.ToSlash(filepath.Clean("/"+dir)), "/") + "/" + cluster
 }
 
 func (s *site) identityName() string { return s.dir() + "/archive.json" }

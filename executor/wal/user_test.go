@@ -30,4 +30,10 @@ func TestAnotherUserIsRefused(t *testing.T) {
 		t.Errorf("%d files were left at the target", now-before)
 	}
 	in.must(ExitOK, "status")
+	if err := os.Chown(in.config, 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	if said := in.must(ExitRefused, "archive", "pg_wal/"+seg2); !strings.Contains(said, "sudo -u nobody before") {
+		t.Errorf("root is told, of a file that is as it must be: %s", said)
+	}
 }

@@ -20,7 +20,8 @@ const fetchTime = 10 * time.Minute
 
 // fetcher brings segments from the archive into the spool ahead of recovery.
 type fetcher struct {
-	fetch   wal.Fetcher // from the targets
+	fetch   wal.Fetcher                                 // from the targets
+	fits    func(f postgres.WALFile, path string) error // says whether a file is WAL of the instance as it is now
 	spool   string
 	limit   int64 // bytes that lie in the spool or are on their way there
 	workers int
@@ -44,7 +45,8 @@ type item struct {
 }
 
 func newFetcher(fetch wal.Fetcher, spool string, limit int64, workers int) *fetcher {
-	f := &fetcher{fetch: fetch, spool: spool, limit: limit, workers: workers, items: map[string]*item{}}
+	fits := func(postgres.WALFile, string) error { return nil }
+	f := &fetcher{fetch: fetch, fits: fits, spool: spool, limit: limit, workers: workers, items: map[string]*item{}}
 	f.ctx, f.stop = context.WithCancel(context.Background())
 	return f
 }
@@ -112,6 +114,10 @@ func (f *fetcher) take(ctx context.Context, file postgres.WALFile, dest string) 
 		return it.err
 	}
 	from := filepath.Join(f.spool, file.Name)
+	// Another cluster may have been restored into the data directory's place meanwhile.
+	if err := f.fits(file, from); err != nil {
+		return errors.Join(err, os.Remove(from))
+	}
 	// Content and size were fsynced in the spool. The name need not be: a file that a
 	// crash takes away here is asked for again.
 	err := os.Rename(from, dest)

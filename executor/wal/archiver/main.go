@@ -258,6 +258,7 @@ func newArchiver(c *wal.Config, fresh func() bool, log *slog.Logger) (*archiver,
 		limit = wal.DefaultSpoolLimit
 	}
 	a.fetch = newFetcher(in.Fetch, filepath.Join(c.Spool(), strconv.Itoa(os.Getpid())), limit, workers(c))
+	a.fetch.fits = in.Fits
 	if err := a.fetch.prepare(); err != nil {
 		log.Error("nothing is fetched ahead", "error", err)
 		a.fetch.off = err
