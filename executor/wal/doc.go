@@ -11,7 +11,10 @@
 //
 // The form is .zst, .lz4, .gz or nothing, and then .age where the target has
 // recipients; package codec has more. `age -d` and `zstd -d` restore a file without
-// anything of ours. A target may hold files of several forms, from before it was
+// anything of ours. A segment that is archived alone may be a pair of zstd frames, encoded
+// at once, behind a skippable one with its size. A pair that is cut between its frames is
+// ordinary zstd to zstd itself; whoever reads a segment here compares its length with the
+// size of the archive's segments, which is why no other files are pairs. A target may hold files of several forms, from before it was
 // declared otherwise, but no file in two.
 //
 // Several targets: a file is acknowledged when it is durable at every required one.
