@@ -52,7 +52,7 @@ func (w *work) restore(ctx context.Context, d planner.RestoreDetail) error {
 	}
 	return w.in.Restore(ctx, instance.Restore{
 		SystemIdentifier: d.SystemIdentifier, MoveAside: d.MoveAside, Delta: d.Delta, Settings: d.Settings, Mark: d.Mark, Now: w.env.Now(),
-		Copy: w.copyOf(d.Source, node.RestoreRequest{SystemIdentifier: d.SystemIdentifier, Tablespaces: d.Tablespaces, Delta: d.Delta, Hold: true}),
+		Copy: w.copyOf(d.Source, node.RestoreRequest{SystemIdentifier: d.SystemIdentifier, Tablespaces: d.Tablespaces, WALDir: d.WALDir, Delta: d.Delta, Hold: true}),
 		Recover: func(dir string) ([]string, error) {
 			return w.nodeArgs("settings", node.SettingsRequest{
 				Version: node.Version, DataDir: dir, Recovery: &target, RestoreCommand: planner.RecoverCommand(w.in.Tool, config),

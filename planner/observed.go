@@ -108,6 +108,8 @@ type DataFacts struct {
 	RecoverySignal   bool              `json:"recovery_signal,omitempty"`
 	Restored         string            `json:"restored,omitempty"`    // made by a restore of ours, and not recovered yet: what was asked for, as in RestoreIntent
 	MountPoint       bool              `json:"mount_point,omitempty"` // the data directory is a mount point, so it cannot be renamed
+	WALDir           string            `json:"wal_dir,omitempty"`     // where pg_wal is a link: the directory that it leads to
+	WALMount         bool              `json:"wal_mount,omitempty"`   // and that one lies alone on its file system, so there is no place beside it
 	Building         bool              `json:"building,omitempty"`    // what an interrupted build left lies beside it
 	Aside            []string          `json:"aside,omitempty"`       // former data directories that were moved aside, by path
 	Sample           []string          `json:"sample,omitempty"`      // with DataForeign: up to three names it holds

@@ -245,6 +245,7 @@ func (b *builder) asideToRestore(n *schema.Node, s *Step, d *RestoreDetail) {
 	b.keepOld(n, s, b.inPlace.aside[n.Name], "restore")
 	d.MoveAside = b.inPlace.aside[n.Name]
 	if d.MoveAside {
+		d.WALDir = b.besideWAL(n, s, "restored")
 		s.Summary += ", moving the old data aside"
 	}
 }

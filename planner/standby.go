@@ -145,6 +145,9 @@ func (b *builder) build(n *schema.Node, moveAside bool, reason string) {
 	}
 	b.keepOld(n, &s, moveAside, "be built anew")
 	if moveAside {
+		if d.WALDir = b.besideWAL(n, &s, "rebuilt"); d.WALDir != "" && backup == nil {
+			s.Commands[0] += " --waldir=" + shellQuote(d.WALDir)
+		}
 		s.Summary = "re" + s.Summary + ", moving the old data aside"
 		if names := b.unobserved(n); len(names) > 0 {
 			s.Blocked = fmt.Sprintf("%v could not be looked at: this data may be the only copy of what it lacks", names)

@@ -150,6 +150,7 @@ type BuildDetail struct {
 	Slot             string
 	SystemIdentifier string         // that the source must have; "" when it is made by this very plan
 	MoveAside        bool           // what lies in the data directory is moved aside first
+	WALDir           string         // new directory that pg_wal is to be a link to; "": none
 	InPlace          bool           // the data directory is a mount point: it is filled, not replaced
 	Settings         SettingsDetail // written into the new directory before it appears
 }
@@ -245,6 +246,7 @@ type RestoreDetail struct {
 	Tablespaces      map[string]string // oid -> directory, where it cannot be the one that the backup has
 	Mark             string            // DataFacts.Restored afterwards
 	MoveAside        bool              // what lies in the data directory is moved aside first
+	WALDir           string            // new directory that pg_wal is to be a link to; "": none
 	Delta            bool              // what lies in the data directory is overwritten with what differs
 	InPlace          bool              // the data directory is a mount point: it is filled, not replaced
 	Settings         SettingsDetail    // written into the new directory before it appears

@@ -127,6 +127,9 @@ func (i *Instance) baseBackup(ctx context.Context, b Build, target string) error
 		i.program("pg_basebackup"), "--pgdata=" + target, "--wal-method=stream", "--checkpoint=fast",
 		"--progress", "--verbose", "--no-password", "--dbname=" + strings.Join(conninfo, " "),
 	}
+	if b.WALDir != "" {
+		args = append(args, "--waldir="+b.WALDir)
+	}
 	if b.Slot != "" {
 		args = append(args, "--slot="+b.Slot)
 	}

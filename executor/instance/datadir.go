@@ -67,6 +67,12 @@ for f in "$d"/* "$d"/.[!.]*; do
 	*) [ -f "$d/PG_VERSION" ] || [ -d "$d/pg_wal" ] || { echo "$d is in the way, and holds ${f##*/}, which no interrupted copy leaves: move it away by hand" >&2; exit 1; } ;;
 	esac
 done
+w=$(readlink -- "$d/pg_wal") || w=
+case $w in # on a disk of its own, as a restore or a build of ours made it for this copy
+/*.restored-[0-9]*T[0-9]*Z | /*.rebuilt-[0-9]*T[0-9]*Z)
+	[ ! -d "$w" ] || [ -L "$w" ] || [ ! -O "$w" ] || [ "$w" -ef "${d%.pg_manage-building}/pg_wal" ] || rm -rf -- "$w" || exit
+	;;
+esac
 [ ! -d "$d/pg_tblspc" ] || [ -L "$d/pg_tblspc" ] || chmod u+w -- "$d/pg_tblspc"
 rm -rf -- "$d"
 `

@@ -120,8 +120,9 @@ func cutLast(s string) (before, last string) {
 func dataFacts(s *sections) planner.DataFacts {
 	d := planner.DataFacts{
 		State: planner.DataState(s.get("data")), Error: s.get("data_error"), Building: s.is("building"),
-		MountPoint:    s.is("mount") || s.is("symlink") || otherDevice(s.get("data_stat"), s.get("parent_stat")),
-		Restored:      s.get("restored"),
+		MountPoint: s.is("mount") || s.is("symlink") || otherDevice(s.get("data_stat"), s.get("parent_stat")),
+		Restored:   s.get("restored"),
+		WALDir:     s.get("wal_dir"), WALMount: s.is("wal_mount"),
 		StandbySignal: s.is("standby_signal"), RecoverySignal: s.is("recovery_signal"), Sample: s.values["sample"], Aside: s.values["aside"],
 	}
 	if s.get("data_dir") == "" {

@@ -186,6 +186,10 @@ data_directory() {
 		[ -e "$data/standby.signal" ] && emit standby_signal 1
 		[ -e "$data/recovery.signal" ] && emit recovery_signal 1
 		[ -r "$data/pg_manage.restored" ] && IFS= read -r line <"$data/pg_manage.restored" && emit restored "$line"
+		if [ -L "$data/pg_wal" ] && [ -d "$data/pg_wal" ]; then
+			line=$(readlink -f -- "$data/pg_wal") && emit wal_dir "$line"
+			[ "$(stat -c %d -- "$line")" = "$(stat -c %d -- "${line%/*}/")" ] || emit wal_mount 1
+		fi
 		control_data
 		set -- "$data/pg_wal/archive_status/"*.ready
 		[ -e "$1" ] && emit ready "$#"
