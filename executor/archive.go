@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 	"errors"
+	"path"
 	"strconv"
 
 	"pg_manage/executor/remote"
@@ -24,12 +25,43 @@ func (w *work) createArchive(ctx context.Context, d planner.CreateArchiveDetail)
 	if f := w.node(ctx, w.step.Cluster, w.step.Node); f.Data.Restored != "" { // it has no WAL yet that would tell
 		args = append(args, "--segment-size", strconv.FormatInt(f.Data.SegmentSize, 10))
 	}
-	_, err := w.hook(ctx, "", args...)
-	if err == nil || d.Required || !targetFailed(err) {
+	note, err := w.archiveNote(ctx, d.Target)
+	if err != nil {
+		return err
+	}
+	if _, err = w.hook(ctx, "", args...); err == nil {
+		return w.noteArchive(ctx, note)
+	}
+	if d.Required || !targetFailed(err) {
 		return err
 	}
 	w.notice(w.step, "the archive at target %s is not created yet, and nothing waits for it, since it is not required: %v", d.Target, err)
 	return nil
+}
+
+// archiveNote is the note that the archive at a target is in use; nil when the node does not
+// know the target. When the node has one already, and nothing is there, that is an error.
+func (w *work) archiveNote(ctx context.Context, target string) (*planner.UsedPlace, error) {
+	f := w.observe(ctx, w.step.Cluster, w.step.Node)
+	c, _ := planner.DecodeHookConfig(f.Files.HookConfig)
+	t := c.Target(target)
+	if t == nil || f.Data.SystemIdentifier == "" {
+		return nil, nil
+	}
+	u := planner.BackupPlace{Target: *t, Cluster: c.Cluster}.UsedFor(planner.UsedForArchive, f.Data.SystemIdentifier, w.env.Now())
+	if old := f.Note(u); old != nil && f.Archive(target).State == planner.ArchiveAbsent {
+		return nil, errors.New(old.Vanished(path.Join(w.in.State, u.File())))
+	}
+	return &u, nil
+}
+
+// noteArchive keeps on the node that the archive is there, since without it an empty mount
+// point looks like a new target.
+func (w *work) noteArchive(ctx context.Context, u *planner.UsedPlace) error {
+	if u == nil {
+		return nil
+	}
+	return remote.WriteFile(ctx, w.in.Host, path.Join(w.in.State, u.File()), u.Encode(), remote.FileOptions{Mode: 0o600, As: w.in.Owner, MkDir: true})
 }
 
 // targetFailed says that the hook ran, and that the target was what failed: as against

@@ -13,6 +13,7 @@ import (
 	"pg_manage/executor"
 	"pg_manage/executor/event"
 	"pg_manage/executor/remote"
+	"pg_manage/executor/remote/remotetest"
 	"pg_manage/planner"
 )
 
@@ -291,7 +292,7 @@ func TestBuildRefuses(t *testing.T) {
 	}
 	try("another cluster", "system identifier", detail(func(d *planner.BuildDetail) { d.SystemIdentifier = "42" }))
 	try("no such slot", "does not exist", detail(func(d *planner.BuildDetail) { d.Slot = "nowhere" }))
-	try("nobody listens", "onnection refused", detail(func(d *planner.BuildDetail) { d.SourcePort = freePort(t) }))
+	try("nobody listens", "onnection refused", detail(func(d *planner.BuildDetail) { d.SourcePort = remotetest.FreePort(t) }))
 	if _, err := os.Stat(data); !os.IsNotExist(err) {
 		t.Errorf("the data directory appeared: %v", err)
 	}

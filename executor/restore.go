@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strings"
 	"time"
 
 	"pg_manage/executor/event"
@@ -25,13 +26,11 @@ func (w *work) nodeArgs(command string, request any) ([]string, error) {
 	return []string{path.Join(w.in.Tool, "pg_manage"), "node", command, "--request", string(text)}, nil
 }
 
-// copyOf gives the program that makes the files of a backup; with delta over what is there.
-func (w *work) copyOf(source planner.BackupSource, id string, tablespaces map[string]string, delta bool) func(dir string) ([]string, error) {
+// copyOf gives the program that makes the files of a backup as req says.
+func (w *work) copyOf(source planner.BackupSource, req node.RestoreRequest) func(dir string) ([]string, error) {
 	return func(dir string) ([]string, error) {
-		return w.nodeArgs("restore", node.RestoreRequest{
-			Version: node.Version, Place: place(source.Place), Label: source.Label, DataDir: dir, SystemIdentifier: id,
-			Tablespaces: tablespaces, Delta: delta, StateDir: w.in.State,
-		})
+		req.Version, req.Place, req.Label, req.DataDir, req.StateDir = node.Version, place(source.Place), source.Label, dir, w.in.State
+		return w.nodeArgs("restore", req)
 	}
 }
 
@@ -53,10 +52,10 @@ func (w *work) restore(ctx context.Context, d planner.RestoreDetail) error {
 	}
 	return w.in.Restore(ctx, instance.Restore{
 		SystemIdentifier: d.SystemIdentifier, MoveAside: d.MoveAside, Delta: d.Delta, Settings: d.Settings, Mark: d.Mark, Now: w.env.Now(),
-		Copy: w.copyOf(d.Source, d.SystemIdentifier, d.Tablespaces, d.Delta),
+		Copy: w.copyOf(d.Source, node.RestoreRequest{SystemIdentifier: d.SystemIdentifier, Tablespaces: d.Tablespaces, Delta: d.Delta, Hold: true}),
 		Recover: func(dir string) ([]string, error) {
 			return w.nodeArgs("settings", node.SettingsRequest{
-				Version: node.Version, DataDir: dir, Recovery: &target, RestoreCommand: planner.RestoreCommand(w.in.Tool, config, ""),
+				Version: node.Version, DataDir: dir, Recovery: &target, RestoreCommand: planner.RecoverCommand(w.in.Tool, config),
 				Major: w.in.Major, StateDir: w.in.State,
 			})
 		},
@@ -154,7 +153,7 @@ func (w *work) awaitPromotion(ctx context.Context) error {
 		case !f.Server.Running:
 			err := fmt.Errorf("%s: the server ended before its recovery did", s.Node)
 			if tail := in.LogTail(ctx, 20); tail != "" {
-				err = fmt.Errorf("%w\n%s", err, tail)
+				err = fmt.Errorf("%w\n%s", w.newTablespace(err, tail), tail)
 			}
 			return err
 		case f.Server.Accepting && !f.Server.InRecovery:
@@ -175,6 +174,16 @@ func (w *work) awaitPromotion(ctx context.Context) error {
 		case <-time.After(w.env.Wait.Poll):
 		}
 	}
+}
+
+// newTablespace says what to do where recovery came to a tablespace that is newer than the backup.
+func (w *work) newTablespace(err error, log string) error {
+	if !strings.Contains(log, "Tablespace/CREATE") || !strings.Contains(log, "Permission denied") {
+		return err
+	}
+	return fmt.Errorf("%w: the WAL makes a tablespace that the base backup does not have, at the location that the log below names, where its source has it or had it. Recover to a point before that, or from a backup that has it. "+
+		"Or, where no cluster uses that location on %s any more: move away what it holds, make it an empty directory of %s, allow the link with chmod 700 %s/pg_tblspc, and go on",
+		err, w.in.Host.Name(), w.in.Owner, w.in.DataDir)
 }
 
 // intent notes on the node that a restore in place has begun, or that it is over.

@@ -5,6 +5,7 @@ import (
 
 	"pg_manage/executor/event"
 	"pg_manage/executor/instance"
+	"pg_manage/executor/node"
 	"pg_manage/planner"
 )
 
@@ -23,7 +24,7 @@ func (w *work) build(ctx context.Context, d planner.BuildDetail) error {
 		Notice: func(m string) { w.notice(s, "%s", m) },
 	}
 	if d.Backup != nil { // which knows its own size
-		b.Size, b.Copy, b.Sink = 0, w.copyOf(*d.Backup, d.SystemIdentifier, nil, false), &relay{w: w}
+		b.Size, b.Copy, b.Sink = 0, w.copyOf(*d.Backup, node.RestoreRequest{SystemIdentifier: d.SystemIdentifier}), &relay{w: w}
 	}
 	return w.in.BuildStandby(ctx, b)
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -22,6 +21,7 @@ import (
 	"pg_manage/executor/node"
 	"pg_manage/executor/observe"
 	"pg_manage/executor/remote"
+	"pg_manage/executor/remote/remotetest"
 	"pg_manage/planner"
 	"pg_manage/schema"
 )
@@ -54,7 +54,7 @@ func newWorld(t *testing.T, nodes ...string) *world {
 	w.major = newestMajor(t)
 	w.own(dir)
 	for _, n := range nodes {
-		w.ports[n] = freePort(t)
+		w.ports[n] = remotetest.FreePort(t)
 	}
 	t.Cleanup(func() {
 		for n := range w.ports {
@@ -148,15 +148,6 @@ func (w *world) asOwner(args ...string) string {
 func (w *world) sql(node, query string) string {
 	w.t.Helper()
 	return w.asOwner(w.program("psql"), "-XAtq", "-h", w.dir, "-p", strconv.Itoa(w.ports[node]), "-d", "postgres", "-c", query)
-}
-
-func freePort(t *testing.T) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // declare reads a cluster file with the nodes of the world; extra stands in the cluster block.
@@ -262,7 +253,7 @@ func (w *world) env() executor.Env {
 			return executor.Binary{Content: f}, err
 		},
 		Lease: &executor.LeaseOptions{Holder: "test@here", PID: os.Getpid(), Operation: "apply"},
-		Wait:  executor.Wait{Poll: 100 * time.Millisecond, Stream: 30 * time.Second},
+		Wait:  executor.Wait{Poll: 100 * time.Millisecond, Stream: 2 * time.Minute},
 	}
 }
 
@@ -305,10 +296,10 @@ func (w *world) settled() {
 
 func (w *world) eventually(what string, f func() bool) {
 	w.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !f() {
 		if time.Now().After(deadline) {
-			w.t.Fatalf("%s: not within 30 s", what)
+			w.t.Fatalf("%s: not within a minute", what)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

@@ -77,6 +77,20 @@ func (b *builder) createArchive(n *schema.Node, a *schema.Archive) {
 		}
 		reason = "the target did not answer when asked"
 	case ArchiveAbsent:
+		why := b.vanished(a.Target, UsedForArchive)
+		if why == "" && !fact.Took.IsZero() {
+			why = fmt.Sprintf("PostgreSQL on %s archived WAL there at %s, and nothing is there now: is a disk not mounted, on the machine that has it? Mount it. If what was there is gone for good, run SELECT pg_stat_reset_shared('archiver') on %s, and it is taken for a new one",
+				n.Name, fact.Took.UTC().Format("2006-01-02 15:04:05 MST"), n.Name)
+		}
+		switch {
+		case why != "" && !a.Required:
+			b.warnf(n, sentence(why)+" It is not created anew. The archive is not required, so nothing else waits for it.", "the archive of %s at %s is not there any more", b.c.Name, where)
+			return
+		case why != "":
+			b.errorf(n, sentence(why)+" Nothing is written there before.", "the archive of %s at %s is not there any more", b.c.Name, where)
+			b.block(n, "the archive is not there any more")
+			return
+		}
 		reason = "there is no archive of this cluster at the target"
 	}
 	s := Step{

@@ -88,7 +88,16 @@ func (b *builder) backups() {
 func (b *builder) catalog(t *schema.Target, cluster string) (cat *CatalogFact, later string) {
 	cat = b.facts.Catalog(t.Name, cluster)
 	if cat != nil && cat.Known {
-		return cat, ""
+		if len(cat.Backups)+len(cat.Unfinished) > 0 || cluster != b.c.Name {
+			return cat, ""
+		}
+		why := b.vanished(t, UsedForBackups)
+		if why == "" {
+			return cat, ""
+		}
+		b.find(schema.SeverityError, nil, sentence(why)+" Nothing that rests on it is planned, and nothing is written there.",
+			"the base backups of %s at %s are not there any more", cluster, t.URL.String())
+		return nil, ""
 	}
 	for _, n := range b.c.Nodes {
 		if id := b.id(n, KindInstall); b.has(id) {

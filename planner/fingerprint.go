@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"pg_manage/schema"
 )
@@ -35,7 +36,7 @@ func fingerprint(desired *schema.Config, observed *Observed, steps []Step, opts 
 				data.Checkpoint, data.ControlState, data.Timeline = 0, "", 0
 			}
 			for i := range archives {
-				archives[i].Evidence, archives[i].Error = "", ""
+				archives[i].Evidence, archives[i].Error, archives[i].Took = "", "", time.Time{}
 			}
 			put(id+"reachable", f.Unreachable == "")
 			put(id+"host", []any{host, f.Paths})
@@ -48,6 +49,9 @@ func fingerprint(desired *schema.Config, observed *Observed, steps []Step, opts 
 			}
 			if f.Intent != nil {
 				put(id+"restore", f.Intent)
+			}
+			if len(f.Used) > 0 {
+				put(id+"used", f.Used)
 			}
 		}
 	}

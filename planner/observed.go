@@ -36,6 +36,7 @@ type NodeFacts struct {
 	Archiving   ArchivingFacts `json:"archiving,omitzero"`
 	Catalogs    []CatalogFact  `json:"catalogs,omitempty"`       // of base backups; one node of a cluster is asked
 	Intent      *RestoreIntent `json:"restore_intent,omitempty"` // a restore in place that was begun and not finished
+	Used        []UsedPlace    `json:"used,omitempty"`           // places at targets that have taken something from this node
 }
 
 // HostFacts are about the machine.

@@ -29,6 +29,7 @@ type ArchiveFact struct {
 	State            ArchiveState `json:"state"`
 	SystemIdentifier string       `json:"system_identifier,omitempty"`
 	Error            string       `json:"error,omitempty"`
+	Took             time.Time    `json:"took,omitzero"`      // the newest time at which it surely took WAL of this node
 	Evidence         string       `json:"evidence,omitempty"` // how it is known: "asked", "archiver" (pg_stat_archiver shows success) or "queue" (and nothing waits for it)
 }
 

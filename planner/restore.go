@@ -129,6 +129,13 @@ func RestoreCommand(tool, config, options string) string {
 	return hook + " restore" + options + " %f %p; s=$?; [ $s -ne 2 ] || [ -e standby.signal ] || s=200; exit $s"
 }
 
+// RecoverCommand is restore_command of a server that was restored, until its recovery has ended.
+// RestoredFile comes last of all to such a directory. Without it PostgreSQL stops at once: what a
+// restore that was cut off left is not opened, and the same restore goes on there.
+func RecoverCommand(tool, config string) string {
+	return "[ -e " + RestoredFile + " ] || exit 200; " + RestoreCommand(tool, config, "")
+}
+
 // restoreChanges tells a person what a restore comes to.
 func restoreChanges(x *BackupFact, choice *RecoveryChoice) []Change {
 	backup := fmt.Sprintf("%s of timeline %d, ended at %s (%s)", x.Kind, x.Timeline, x.StopTime.UTC().Format("2006-01-02 15:04:05 MST"), x.StopLSN)

@@ -27,6 +27,10 @@ func (b *builder) interrupted() bool {
 		if i == nil {
 			continue
 		}
+		if p := b.c.Primary(); p != nil && p != n {
+			b.elsewhere(n, p)
+			return true
+		}
 		what := "Its data is not restored yet."
 		switch f := b.node(n); {
 		case i.Done:
@@ -44,12 +48,30 @@ func (b *builder) interrupted() bool {
 	return false
 }
 
+// elsewhere tells of a restore in place that was begun on another node than the one that is
+// declared primary now. The same restore would begin anew on that one, and end again with the
+// note where it is: what was written to the cluster since would go with each of them.
+func (b *builder) elsewhere(n, p *schema.Node) {
+	i, f := b.node(n).Intent, b.node(n)
+	b.find(schema.SeverityError, n, fmt.Sprintf("Nothing is planned for this cluster until that is settled. To finish it, declare %s primary again, run the same `pg_manage restore %s`, and swap the roles afterwards. "+
+		"To leave everything as it is, or to begin a restore anew on %s, remove %s/%s on %s.",
+		n.Name, b.c.Name, p.Name, f.Paths.State, RestoreIntentFile, n.Name),
+		"a restore of cluster %s from base backup %s of %s, %s, was begun at %s on %s, which was declared primary then, and not finished; now %s is declared primary",
+		b.c.Name, i.Label, i.Target, i.To, i.Begun.UTC().Format("2006-01-02 15:04:05 MST"), n.Name, p.Name)
+}
+
 // restoreInPlace settles from what a restore in place sets out, and says whether there is
 // something to plan. Everything is checked before anything is stopped.
 func (b *builder) restoreInPlace(req *RestoreRequest) bool {
 	p := b.c.Primary()
 	if p == nil {
 		return false // refused by the schema
+	}
+	for _, n := range b.c.Nodes {
+		if n != p && b.node(n).Intent != nil {
+			b.elsewhere(n, p)
+			return false
+		}
 	}
 	b.primary = p
 	b.inPlace = &inPlace{want: req.Want, mark: restoreMark(req.Want), aside: map[string]bool{}, delta: req.Delta}

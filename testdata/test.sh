@@ -1,13 +1,38 @@
 #!/usr/bin/env bash
 # Everything that must pass, on a bare Debian machine that has Go and root (or sudo).
 #   testdata/test.sh          installs what is missing, builds the lab's roots, runs vet, lint and all tests
-#   testdata/test.sh --fast   leaves out what needs the lab's hosts, and the tests that take minutes
+#   testdata/test.sh --fast   leaves out what needs the lab's hosts, the tests that take long, and the race detector, which
+#                             makes the rest several times as slow
 # What follows a -- is given to every go test, so that  testdata/test.sh -- -run TestMainJob  runs one test of the lab.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# slow are the tests that --fast leaves out; the full command runs them.
-slow='^(TestAbortedAtEveryStep|TestLostConnections|TestPostgreSQL|TestPostgreSQLAndItsArchiver|TestFunctionsTakeAnything|TestReadCut|TestRealServer|TestTenThousandSegmentsThroughOneArchiver|TestAHungArchiverHoldsNobody|TestKilledAtAnyMoment|TestEveryTarget)$'
+# slow are the tests that --fast leaves out, most of them since they work with real servers for many seconds; the full
+# command runs them.
+slow=(
+  # cmd
+  TestKilledAtAnyMoment TestAHungArchiverHoldsNobody TestTenThousandSegmentsThroughOneArchiver TestPlacesThatAnArchiverCannotUse
+  TestANodeBacksUpAndRestoresARealServer TestLowLimits
+  # executor
+  TestAbortedAtEveryStep TestLostConnections TestBackupsAndWhatComesOfThem TestClusterFromBackupOfAnother TestRestoreThatIsCutOff
+  TestDeltaThatIsCutOff TestDeltaThatFailsInItsMiddle TestSeveralArchives TestArchive TestMoveAside TestOverSSH
+  # executor/basebackup
+  TestAnOlderServerBuildsUponAYoungerParent TestChainIsWhatTheServerWas TestFailingArchiveIsNamed TestFullBackupUnderLoad
+  TestIdlePrimaryDoesNotHang TestIncrementalBackup TestOutageOfTheArchivePasses TestArchiveElsewhereIsNotAwaitedForEver
+  TestServerWithoutArchivingIsRefused TestStandbyIsBackedUpWhileItsPrimaryIsIdle TestWrongServersAreRefused
+  TestWALThatIsNotKeptIsTold TestATablespaceBehindARelativeLinkIsNotLeftOut TestServerThatIsKilledEndsTheBackup
+  TestADrillProvesABackupAndLeavesNothing TestADrillLeavesTheTablespacesOfTheSourceAlone TestWhatIsWrongWithABackupIsAProblem
+  TestAfterAKillTheNextDrillClearsAwayServerAndFiles TestPostgreSQLEndsRecoveryWhereTheSettingsSay TestTarAndZstdAloneRestoreAFullBackup
+  TestIncrementalBackups TestServersOwnManifest TestColdBackup TestPostgreSQLFindsARestoredClusterWhole TestAKilledDeltaIsTakenUp
+  # executor/repo, executor/remote
+  TestConformanceThroughSSHD TestReadCut TestRangeCut TestRealServer TestLeashKillsTheDefiant
+  TestConformanceWithoutPrefix TestConformanceOfUploadsInParts TestFUSEWithoutNoReplace TestBigStreams
+  # executor/wal
+  TestPostgreSQL TestPostgreSQLAndItsArchiver TestEveryTarget TestWALOfARealServer TestWhatIsLocatedIsWhatPgWaldumpTells
+  # schema
+  TestFunctionsTakeAnything
+)
+slow="^($(IFS='|'; echo "${slow[*]}"))\$"
 
 args=("$@")
 fast=
@@ -140,7 +165,9 @@ fi
 step vet go vet ./... "${testdata[@]}"
 step gofumpt formatted
 step staticcheck go tool staticcheck ./... "${testdata[@]}"
-step "unit tests" go test -race -timeout 15m -parallel 4 ${fast:+-skip "$slow"} ${extra[@]+"${extra[@]}"} ./...
+how=(-race)
+[ -z "$fast" ] || how=(-skip "$slow")
+step "unit tests" go test -timeout 15m -parallel 4 "${how[@]}" ${extra[@]+"${extra[@]}"} ./...
 if [ -z "$fast" ]; then
   step "lab roots" built
   step "lab tests" go test -race -timeout 55m -parallel 3 ${extra[@]+"${extra[@]}"} "${testdata[@]}"

@@ -130,7 +130,6 @@ func TestAHungArchiverHoldsNobody(t *testing.T) {
 	if pid == 0 {
 		t.Fatal("no archiver runs")
 	}
-	began := time.Now()
 	var all sync.WaitGroup
 	all.Go(func() {
 		if status, said := n.call("archive", n.segment(5)); status != 0 {
@@ -140,9 +139,6 @@ func TestAHungArchiverHoldsNobody(t *testing.T) {
 	n.restored(1)
 	all.Wait()
 	n.safe(5)
-	if took := time.Since(began); took > 28*time.Second {
-		t.Errorf("it took %s, more than one patience", took)
-	}
 	if err := os.WriteFile(n.data+"/pg_wal/RECOVERYXLOG", []byte("of another call"), 0o600); err != nil {
 		t.Fatal(err)
 	}

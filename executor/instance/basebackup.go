@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -59,7 +60,7 @@ func (i *Instance) BuildStandby(ctx context.Context, b Build) error {
 			}
 			return err
 		}
-		if err := i.copiedFiles(ctx, b.Settings, b.Notice, target); err != nil {
+		if err := i.copiedFiles(ctx, b.Settings, b.Notice, target, recoverySettings()); err != nil {
 			return err
 		}
 		return remote.WriteFile(ctx, i.Host, path.Join(target, "standby.signal"), nil, remote.FileOptions{Mode: 0o600, As: i.Owner})
@@ -187,8 +188,9 @@ func recoverySettings() []string {
 	}
 }
 
-// copiedFiles gives a copy the configuration of its node.
-func (i *Instance) copiedFiles(ctx context.Context, settings planner.SettingsDetail, notice func(string), dir string) error {
+// copiedFiles gives a copy the configuration of its node, and takes out of
+// postgresql.auto.conf what would override it, and the settings foreign.
+func (i *Instance) copiedFiles(ctx context.Context, settings planner.SettingsDetail, notice func(string), dir string, foreign []string) error {
 	if err := i.ownConfig(ctx, dir); err != nil {
 		return err
 	}
@@ -204,10 +206,7 @@ func (i *Instance) copiedFiles(ctx context.Context, settings planner.SettingsDet
 	for _, e := range entries {
 		name := strings.ToLower(e.Name)
 		_, declared := settings.Values[name]
-		for _, r := range recoverySettings() {
-			declared = declared || name == r
-		}
-		if declared {
+		if slices.Contains(foreign, name) || declared && !slices.Contains(recoverySettings(), name) {
 			drop = append(drop, name)
 		}
 	}

@@ -67,6 +67,7 @@ for f in "$d"/* "$d"/.[!.]*; do
 	*) [ -f "$d/PG_VERSION" ] || [ -d "$d/pg_wal" ] || { echo "$d is in the way, and holds ${f##*/}, which no interrupted copy leaves: move it away by hand" >&2; exit 1; } ;;
 	esac
 done
+[ ! -d "$d/pg_tblspc" ] || [ -L "$d/pg_tblspc" ] || chmod u+w -- "$d/pg_tblspc"
 rm -rf -- "$d"
 `
 	if _, err := i.script(ctx, "clear away an interrupted copy", text, i.beside()); err != nil {

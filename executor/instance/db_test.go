@@ -102,7 +102,7 @@ func TestSilentServer(t *testing.T) {
 	defer cancel()
 	begin := time.Now()
 	_, err := Open(ctx, h, Target{SocketDir: "/s", Port: 1, Owner: "bob", LoginIsOwner: true})
-	if err == nil || time.Since(begin) > 4*time.Second {
+	if err == nil || time.Since(begin) > time.Minute {
 		t.Errorf("%v after %v", err, time.Since(begin))
 	}
 }

@@ -28,6 +28,7 @@ if [ -f "$b/moving" ]; then
 		[ ! -e "$b/data/$name" ] && mv -nT -- "$d/$name" "$b/data/$name" || { echo "$d/$name cannot be moved back to $b/data" >&2; exit 1; }
 	done <"$b/moving"
 fi
+[ ! -d "$b/data/pg_tblspc" ] || [ -L "$b/data/pg_tblspc" ] || chmod u+w -- "$b/data/pg_tblspc"
 rm -rf -- "$b"
 `
 	if _, err := i.script(ctx, "clear away an interrupted copy", text, strings.TrimRight(i.DataDir, "/")); err != nil {

@@ -20,7 +20,7 @@ type Restore struct {
 	MoveAside        bool
 	Delta            bool // Copy goes over what lies in the data directory, and keeps nothing of it
 	Settings         planner.SettingsDetail
-	Mark             string    // content of planner.RestoredFile
+	Mark             string    // content of planner.RestoredFile, without which PostgreSQL does not recover
 	Now              time.Time // names what is moved aside
 	// Copy gives the program that puts the backup's files into a directory, and Recover the
 	// one that writes into it where its recovery ends.
@@ -66,12 +66,14 @@ func (i *Instance) restored(ctx context.Context, r Restore, dir string) error {
 	if err := i.verifyCopy(ctx, r.SystemIdentifier, dir); err != nil {
 		return err
 	}
-	if err := i.copiedFiles(ctx, r.Settings, r.Notice, dir); err != nil {
+	// Until Recover has written those of the recovery, others keep PostgreSQL from starting here.
+	if err := i.copiedFiles(ctx, r.Settings, r.Notice, dir, nil); err != nil {
 		return err
 	}
 	if err := i.copy(ctx, dir, r.Recover, r.Sink); err != nil {
 		return fmt.Errorf("write the settings of the recovery: %w", err)
 	}
+	// Last of all: without it the recovery does not begin.
 	return remote.WriteFile(ctx, i.Host, path.Join(dir, planner.RestoredFile), []byte(r.Mark+"\n"), remote.FileOptions{Mode: 0o600, As: i.Owner})
 }
 

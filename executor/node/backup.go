@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 
 	"pg_manage/executor/basebackup/take"
 	"pg_manage/executor/event"
@@ -32,6 +33,13 @@ func backup(ctx context.Context, w Work, req *BackupRequest) (*BackupResult, err
 		return nil, err
 	}
 	defer c.close()
+	entries, err := c.List(ctx)
+	if err == nil && len(entries) == 0 {
+		err = refuseVanished(req.Place, req.SystemIdentifier, req.StateDir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("no backup was taken: %w", err)
+	}
 	lookups, done := a.lookups(req.Place.Cluster, system, req.Archives)
 	defer done()
 	s := req.Server
@@ -56,6 +64,9 @@ func backup(ctx context.Context, w Work, req *BackupRequest) (*BackupResult, err
 	info, err := take.Take(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("no backup was taken: %w", err)
+	}
+	if err := noteUse(req.Place, info.SystemIdentifier, req.StateDir); err != nil {
+		w.Events.Emit(event.Event{Time: time.Now(), Type: event.Notice, Message: fmt.Sprintf("it was not noted on the node that the target is in use: %v", err)})
 	}
 	return &BackupResult{Version: Version, Backup: catalog.Entry{Info: *info}.Fact()}, nil
 }

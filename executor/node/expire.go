@@ -98,9 +98,12 @@ func facts(entries []catalog.Entry) []planner.BackupFact {
 func (a *access) expireWAL(ctx context.Context, w Work, own *place, req *ExpireRequest, res *ExpireResult) error {
 	var kept []catalog.Entry
 	var begun []string
-	add := func(c *place) error {
+	add := func(p Place, c *place) error {
 		// In one look: a backup that is completed between two would be in neither.
 		entries, more, err := c.Needs(ctx)
+		if err == nil && len(entries)+len(more) == 0 {
+			err = refuseVanished(p, "", req.StateDir)
+		}
 		if err != nil {
 			return err
 		}
@@ -115,7 +118,7 @@ func (a *access) expireWAL(ctx context.Context, w Work, own *place, req *ExpireR
 	if len(req.All) == 0 {
 		return misuse("all is empty: WAL goes only when it is known where all backups are")
 	}
-	if err := add(own); err != nil {
+	if err := add(req.Place, own); err != nil {
 		return err
 	}
 	for _, p := range req.All {
@@ -124,7 +127,7 @@ func (a *access) expireWAL(ctx context.Context, w Work, own *place, req *ExpireR
 		}
 		c, err := a.catalog(ctx, p)
 		if err == nil {
-			err = add(c)
+			err = add(p, c)
 			c.close()
 		}
 		if err != nil {

@@ -91,6 +91,7 @@ type RestoreRequest struct {
 	Tablespaces      map[string]string `json:"tablespaces,omitempty"`       // oid -> directory, instead of where it was
 	WALDir           string            `json:"wal_dir,omitempty"`           // pg_wal becomes a link to it
 	SystemIdentifier string            `json:"system_identifier,omitempty"` // that the backup must have
+	Hold             bool              `json:"hold,omitempty"`              // PostgreSQL does not start on it until a SettingsRequest says where recovery ends
 	Workers          int               `json:"workers,omitempty"`
 	StateDir         string            `json:"state_dir"`
 }

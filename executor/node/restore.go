@@ -2,12 +2,16 @@ package node
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"sync"
 	"time"
 
+	"pg_manage/executor/basebackup/recovery"
 	"pg_manage/executor/basebackup/restore"
 	"pg_manage/executor/event"
+	"pg_manage/executor/repo/storage"
 )
 
 // restoreFiles puts the files of a backup into a data directory.
@@ -28,11 +32,18 @@ func restoreFiles(ctx context.Context, w Work, req *RestoreRequest) (*RestoreRes
 	}
 	defer c.close()
 	p := progress{w: w}
+	var ready func(string) error
+	if req.Hold {
+		ready = recovery.Hold
+	}
 	r, err := restore.Restore(ctx, restore.Options{
 		Catalog: c.Catalog, Label: req.Label, DataDir: req.DataDir, Delta: req.Delta, KeepFiles: req.KeepFiles, Tablespaces: req.Tablespaces, WALDir: req.WALDir,
-		Workers: req.Workers, SystemIdentifier: req.SystemIdentifier, TempDir: req.StateDir, Progress: p.at, Notice: p.notice,
+		Workers: req.Workers, SystemIdentifier: req.SystemIdentifier, TempDir: req.StateDir, Progress: p.at, Notice: p.notice, Ready: ready,
 	})
 	if err != nil {
+		if _, gone := c.Info(ctx, req.Label); errors.Is(gone, storage.ErrNotExist) {
+			err = fmt.Errorf("%s is not at the target, or was removed while it was restored: choose another: %w", req.Label, err)
+		}
 		return nil, err
 	}
 	return &RestoreResult{

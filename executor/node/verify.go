@@ -11,6 +11,7 @@ import (
 	"pg_manage/executor/event"
 	"pg_manage/executor/repo"
 	"pg_manage/executor/repo/catalog"
+	"pg_manage/executor/repo/storage"
 	"pg_manage/executor/wal"
 	"pg_manage/executor/wal/audit"
 )
@@ -33,6 +34,11 @@ func verifyBackup(ctx context.Context, w Work, req *VerifyRequest) (*VerifyResul
 	}
 	if report == nil {
 		return nil, err
+	}
+	if err != nil || !report.Sound() {
+		if _, gone := c.Info(ctx, req.Label); errors.Is(gone, storage.ErrNotExist) { // which is no damage
+			return nil, fmt.Errorf("%s was removed while it was verified: nothing is known of what it held", req.Label)
+		}
 	}
 	res := &VerifyResult{Version: Version, Backups: verified(report, e.Size), WAL: []VerifyWAL{}, Complete: err == nil}
 	if e.WAL == catalog.WALArchived {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"strconv"
+	"strings"
 	"time"
 
 	"pg_manage/executor/remote"
@@ -51,6 +52,9 @@ func (p *probe) archiveFacts(ctx context.Context, s *sections, f *planner.NodeFa
 			a.Error = "not asked"
 		default:
 			a.Evidence, ask = evidenceAsked, true
+			if now.Required {
+				a.Took = tookSince(f, s.get("hook_changed"))
+			}
 		}
 		f.Archives = append(f.Archives, a)
 	}
@@ -70,6 +74,17 @@ func provenSince(f *planner.NodeFacts, changed string) bool {
 	}
 	seconds, err := strconv.ParseInt(changed, 10, 64)
 	return err == nil && !s.Archiver.LastTime.Before(time.Unix(seconds+1, 0))
+}
+
+// tookSince is when WAL was last archived with the hook's present configuration: to every
+// archive that PostgreSQL waits for. The zero time: not that anybody knows.
+func tookSince(f *planner.NodeFacts, changed string) time.Time {
+	a := f.Server.Archiver
+	seconds, err := strconv.ParseInt(changed, 10, 64)
+	if err != nil || a == nil || a.LastTime.Before(time.Unix(seconds+1, 0)) || !strings.Contains(f.Server.Settings["archive_command"].Value, "pg_manage-hook") {
+		return time.Time{}
+	}
+	return a.LastTime
 }
 
 // drained says that all WAL that was archived is at this target too.

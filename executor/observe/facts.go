@@ -63,6 +63,11 @@ func facts(s *sections, canRoot bool, c *schema.Cluster, n *schema.Node) *planne
 	}
 	f.Data = dataFacts(s)
 	f.Intent = restoreIntent(s)
+	for _, text := range s.values["used"] {
+		if u, err := planner.DecodeUsed([]byte(text)); err == nil {
+			f.Used = append(f.Used, u)
+		}
+	}
 	f.Server.Running = s.is("running")
 	f.Server.PID, _ = strconv.Atoi(s.get("pid"))
 	if f.Server.Running {

@@ -71,7 +71,7 @@ func look(t testing.TB, h remote.Host, c *schema.Cluster, n *schema.Node) *plann
 // eventually polls, since a server's statistics come with a delay.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !ok(); {
+	for end := time.Now().Add(time.Minute); !ok(); {
 		if time.Now().After(end) {
 			t.Fatalf("waited in vain until %s", what)
 		}

@@ -337,6 +337,9 @@ ours() {
 	fi
 	names='' sums=''
 	set --
+	for f in "$state"/used-*.json; do
+		[ -r "$f" ] && IFS= read -r line <"$f" && emit used "$line"
+	done
 	for f in "$main" "$hook" "$pass" "$data" "$data/.." "$state/hook.json"; do
 		[ -e "$f" ] && set -- "$@" "$f"
 	done

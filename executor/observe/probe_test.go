@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"pg_manage/executor/remote"
+	"pg_manage/executor/remote/remotetest"
 	"pg_manage/planner"
 	"pg_manage/schema"
 )
@@ -72,7 +73,7 @@ func shells(t *testing.T) []string {
 // node declares a node that has nothing.
 func bare(t testing.TB, data string) (*schema.Cluster, *schema.Node) {
 	t.Helper()
-	return declare(t, &server{data: data, socket: "/tmp", port: freePort(t)}, "no de'1")
+	return declare(t, &server{data: data, socket: "/tmp", port: remotetest.FreePort(t)}, "no de'1")
 }
 
 func TestDataDirectories(t *testing.T) {
@@ -302,7 +303,7 @@ func TestHookConfigIsNewWhenItGetsItsName(t *testing.T) {
 	if err := os.Chtimes(state+"/hook.json.new", long, long); err != nil {
 		t.Fatal(err)
 	}
-	before := time.Now().Unix()
+	before := time.Now().Add(-time.Minute).Unix() // the clock of files lags a little
 	if err := os.Rename(state+"/hook.json.new", state+"/hook.json"); err != nil {
 		t.Fatal(err)
 	}

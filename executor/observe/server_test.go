@@ -3,7 +3,6 @@ package observe
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -12,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"pg_manage/executor/remote/remotetest"
 	"pg_manage/schema"
 )
 
@@ -111,16 +111,6 @@ func mkdir(t testing.TB, path string) {
 	own(t, path)
 }
 
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // server is an instance that a test started.
 type server struct {
 	bin, data, socket string
@@ -153,7 +143,7 @@ func (s *server) sql(t testing.TB, q string) string {
 func newPrimary(t testing.TB, dir string) *server {
 	t.Helper()
 	bin, _ := binDir(t)
-	s := &server{bin: bin, data: filepath.Join(dir, "da ta'1"), socket: dir, port: freePort(t)}
+	s := &server{bin: bin, data: filepath.Join(dir, "da ta'1"), socket: dir, port: remotetest.FreePort(t)}
 	run(t, bin+"/initdb", "-D", s.data, "-A", "trust", "-k", "--locale=C.UTF-8", "--no-sync", "-U", me(t))
 	conf, err := os.OpenFile(filepath.Join(s.data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
@@ -169,7 +159,7 @@ func newPrimary(t testing.TB, dir string) *server {
 // newStandby builds a standby by pg_basebackup.
 func newStandby(t testing.TB, dir string, up *server) *server {
 	t.Helper()
-	s := &server{bin: up.bin, data: filepath.Join(dir, "standby"), socket: dir, port: freePort(t)}
+	s := &server{bin: up.bin, data: filepath.Join(dir, "standby"), socket: dir, port: remotetest.FreePort(t)}
 	run(t, s.bin+"/pg_basebackup", "-D", s.data, "-h", up.socket, "-p", strconv.Itoa(up.port), "-c", "fast", "-R", "-C", "-S", "pg_manage_two", "--no-sync")
 	write(t, filepath.Join(s.data, "pg_manage.conf"), fmt.Sprintf("port = %d\n", s.port))
 	s.start(t)

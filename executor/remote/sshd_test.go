@@ -18,6 +18,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"pg_manage/executor/remote"
+	"pg_manage/executor/remote/remotetest"
 )
 
 // sshd is OpenSSH's server on a free loopback port, with keys and configuration of its own.
@@ -70,12 +71,7 @@ func startSSHD(t testing.TB, extra ...string) *sshd {
 	s := &sshd{dir: dir, clientKey: filepath.Join(dir, "id"), knownHosts: filepath.Join(dir, "known_hosts")}
 	hostKey := newKey(t, filepath.Join(dir, "host"))
 	newKey(t, s.clientKey)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.port = l.Addr().(*net.TCPAddr).Port
-	l.Close()
+	s.port = remotetest.FreePort(t)
 	conf := fmt.Sprintf(`Port %d
 ListenAddress 127.0.0.1
 HostKey %s
@@ -123,12 +119,12 @@ func (s *sshd) options() remote.Options {
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if ok() {
 			return
 		}
 	}
-	t.Fatalf("not within 20 s: %s", what)
+	t.Fatalf("not within a minute: %s", what)
 }
 
 func dial(t testing.TB, o remote.Options) remote.Host {

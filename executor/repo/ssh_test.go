@@ -18,11 +18,12 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"pg_manage/executor/remote/remotetest"
 	"pg_manage/executor/repo/repotest"
 	"pg_manage/executor/repo/storage"
 )
 
-func newKey(t *testing.T, file string) string {
+func newKey(t testing.TB, file string) string {
 	t.Helper()
 	_, priv, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -46,7 +47,7 @@ func newKey(t *testing.T, file string) string {
 }
 
 // startSSHD runs OpenSSH's server on a free loopback port; end kills it with all its sessions.
-func startSSHD(t *testing.T, root string, settings ...string) (target Target, end func()) {
+func startSSHD(t testing.TB, root string, settings ...string) (target Target, end func()) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Fatal("sshd lets root log in only when root has started it: run this test as root")
@@ -61,16 +62,9 @@ func startSSHD(t *testing.T, root string, settings ...string) (target Target, en
 	t.Cleanup(func() { os.RemoveAll(dir) }) //nolint:errcheck // a temporary directory
 	host := newKey(t, filepath.Join(dir, "host"))
 	newKey(t, filepath.Join(dir, "id"))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	conf := fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s/host\nAuthorizedKeysFile %s/id.pub\nPidFile none\nUsePAM no\n"+
-		"PermitRootLogin yes\nSubsystem sftp internal-sftp\n%s\n", port, dir, dir, strings.Join(settings, "\n"))
+	port := remotetest.FreePort(t)
+	conf := fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s/host\nAuthorizedKeysFile %s/id.pub\nPidFile %s/pid\nUsePAM no\n"+
+		"PermitRootLogin yes\nSubsystem sftp internal-sftp\n%s\n", port, dir, dir, dir, strings.Join(settings, "\n"))
 	if err := os.WriteFile(filepath.Join(dir, "config"), []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +94,7 @@ func startSSHD(t *testing.T, root string, settings ...string) (target Target, en
 		}
 	}
 	t.Cleanup(end)
-	for limit := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for limit := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			c.Close() //nolint:errcheck // it was tried only

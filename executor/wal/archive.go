@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -30,6 +32,9 @@ func (in *Instance) Archive(ctx context.Context, dir, path string) error {
 	if path, err = c.InstancePath(dir, path); err != nil {
 		return err
 	}
+	if err := finished(path, f); err != nil {
+		return err
+	}
 	system, err := c.systemIdentifier()
 	if err != nil {
 		return refuse("%w", err)
@@ -51,6 +56,27 @@ func (in *Instance) Archive(ctx context.Context, dir, path string) error {
 		}
 	}
 	return nil
+}
+
+// finished makes sure that PostgreSQL has marked a segment as one to be archived. It does
+// so before it calls archive_command; who tries the command out by hand, with the newest
+// file of pg_wal, has one that is still written, and the archive would refuse the whole
+// one after it for ever.
+func finished(path string, f postgres.WALFile) error {
+	if f.Kind != postgres.WALSegment {
+		return nil
+	}
+	marks := filepath.Join(filepath.Dir(path), "archive_status")
+	for _, mark := range []string{f.Name + ".ready", f.Name + ".done"} { // in this order, since one becomes the other
+		_, err := os.Stat(filepath.Join(marks, mark))
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if _, err := os.Stat(marks); err != nil {
+		return nil // no server marks anything here
+	}
+	return refuse("%s may still be written: PostgreSQL has not marked it as finished (%s.ready); `pg_manage hook push-missing` stores older segments that have no mark", path, filepath.Join(marks, f.Name))
 }
 
 // storeRequired stores a file at all required targets at once.

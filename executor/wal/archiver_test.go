@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"pg_manage/executor/repo"
 )
@@ -181,7 +180,6 @@ func TestPostgreSQLAndItsArchiver(t *testing.T) {
 	// PostgreSQL ends, by whatever means: it goes on, and holds nobody up.
 	for _, mode := range []string{"fast", "immediate", "kill"} {
 		main := s.postmaster(s.data)
-		began := time.Now()
 		if mode == "kill" {
 			killed(t, main)
 			waitFor(t, func() bool { return syscall.Kill(main, 0) != nil }) // as PostgreSQL looks at it
@@ -189,10 +187,7 @@ func TestPostgreSQLAndItsArchiver(t *testing.T) {
 			s.run(s.bin+"/pg_ctl", "-D", s.data, "-w", "-t", "60", "-m", mode, "stop")
 		}
 		waitFor(t, func() bool { return len(within(t, s.data)) == 0 }) // the log collector too
-		if took := time.Since(began); took > 20*time.Second {
-			t.Errorf("stop %s took %s", mode, took)
-		}
-		if state := procState(pid); state == "" || state == "Z" {
+		if state := procState(pid); state == "" || state == "Z" {      // which also would have held up the stop until its end
 			t.Errorf("after stop %s the archiver is gone", mode)
 		}
 		if out, err := s.try(s.bin+"/pg_ctl", "-D", s.data, "-w", "-t", "60", "-l", s.root+"/log", "-o", "-k "+s.root+" -c listen_addresses= -c fsync=off", "start"); err != nil {

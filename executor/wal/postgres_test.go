@@ -19,6 +19,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"pg_manage/executor/remote/remotetest"
 	"pg_manage/executor/repo"
 )
 
@@ -393,14 +394,7 @@ func startSSHD(t *testing.T, s *server) *sshd {
 		t.Fatal(err)
 	}
 	s.write(s.root+"/authorized_keys", key+"\n")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.port = l.Addr().(*net.TCPAddr).Port
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	d.port = remotetest.FreePort(t)
 	pam := "no"
 	if os.Getuid() == 0 { // without PAM an account that has no password counts as locked
 		pam = "yes"

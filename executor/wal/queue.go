@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"pg_manage/executor/repo"
@@ -140,7 +141,8 @@ func (q *queue) sweep(ctx context.Context) {
 }
 
 // Drain sends what waits for a target that is not required, or was not, oldest first, until
-// nothing waits or a target does not take it. It gives the number of files sent.
+// nothing waits or a target does not take it. A file that the archive refuses, or that is
+// none of WAL, stays where it is and holds up no other. It gives the number of files sent.
 func (in *Instance) Drain(ctx context.Context, target string) (sent int, err error) {
 	q := in.queues[target]
 	if q == nil {
@@ -159,21 +161,52 @@ func (in *Instance) Drain(ctx context.Context, target string) (sent int, err err
 		if err != nil || len(names) == 0 {
 			return sent, err
 		}
+		// First whose archive it is: what is refused after that is refused for itself.
+		if err := in.sendOne(ctx, q, "", system); err != nil {
+			return sent, err
+		}
+		var stuck []error
 		for _, name := range names {
-			err := in.links.use(ctx, q.target, func(s *site) error { return s.forward(ctx, q, name, system) })
-			if err != nil {
+			err := in.sendOne(ctx, q, name, system)
+			var refused *RefusedError
+			switch {
+			case err == nil:
+				sent++
+			case errors.As(err, &refused):
+				stuck = append(stuck, err)
+			case !errors.Is(err, storage.ErrNotExist): // else an archiver that ends, or our successor, was faster
 				return sent, err
 			}
-			err = q.store.Remove(ctx, name)
-			if errors.Is(err, storage.ErrNotExist) {
-				continue // an archiver that ends, or our successor, was faster
-			}
-			if err != nil {
-				return sent, err
-			}
-			sent++
+		}
+		switch {
+		case len(stuck) == 1:
+			return sent, stuck[0]
+		case len(stuck) > 1:
+			return sent, fmt.Errorf("%w (and %d more files are refused)", stuck[0], len(stuck)-1)
 		}
 	}
+}
+
+// sendOne sends one file of the queue, and takes it out; "" is none, and the target is
+// only asked whether the archive there is the cluster's. ErrNotExist says that the file is
+// not in the queue any more.
+func (in *Instance) sendOne(ctx context.Context, q *queue, name string, system uint64) error {
+	ctx, cancel := tryTime(ctx, filepath.Join(q.dir, name))
+	defer cancel()
+	err := in.links.use(ctx, q.target, func(s *site) error {
+		if name == "" {
+			_, err := s.verify(ctx, system)
+			return err
+		}
+		return s.forward(ctx, q, name, system)
+	})
+	if err != nil || name == "" {
+		if errors.Is(err, storage.ErrNotExist) {
+			return fmt.Errorf("target %q: %s", q.target.Name, err.Error()) // it says nothing of the queue
+		}
+		return err
+	}
+	return q.store.Remove(ctx, name)
 }
 
 // Queued says when something was added to a target's queue.

@@ -303,3 +303,34 @@ func TestWhatADeadWriterLeftInTheQueueIsRemoved(t *testing.T) {
 		t.Errorf("that of one who may live: %v", err)
 	}
 }
+
+// TestARefusedFileHoldsUpNoOther: one file whose place at the target is taken, and one
+// that is none of ours, would keep all later WAL from the target.
+func TestARefusedFileHoldsUpNoOther(t *testing.T) {
+	in := newInstance(t)
+	in.writeConfig(in.second(nil))
+	in.init()
+	in.must(ExitOK, "archive", "pg_wal/"+seg1)
+	in.drain(1)
+	in.write("pg_wal/"+seg1, segment(t, seg1, 9))
+	if err := os.Remove(in.stored(seg1[:16] + "/" + seg1 + ".zst")); err != nil {
+		t.Fatal(err)
+	}
+	in.must(ExitOK, "archive", "pg_wal/"+seg1) // other content than the second target has
+	in.write("pg_wal/"+seg2, segment(t, seg2, 2))
+	in.must(ExitOK, "archive", "pg_wal/"+seg2)
+	if err := os.WriteFile(filepath.Join(filepath.Dir(in.config), "queue", "cloud", "a note"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n, err := in.load(nil).Drain(t.Context(), "cloud")
+	var refused *RefusedError
+	if n != 1 || !errors.As(err, &refused) {
+		t.Errorf("%d files were sent, %v", n, err)
+	}
+	if _, err := os.Stat(in.cloud(seg2[:16] + "/" + seg2 + ".zst")); err != nil {
+		t.Error(err)
+	}
+	if got := in.queued(); len(got) != 2 {
+		t.Errorf("%v wait", got)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"pg_manage/executor/repo/storage"
+	"pg_manage/executor/wal/call"
 	"pg_manage/schema/postgres"
 )
 
@@ -47,6 +48,9 @@ func (in *Instance) RestoreFrom(ctx context.Context, dir, name, path string, o R
 	dest, err := in.Config.InstancePath(dir, path)
 	if err != nil {
 		return err
+	}
+	if call.Taken(dest) {
+		return refuse("%s is there already, and restore takes no file's place", dest)
 	}
 	tries, began := 0, time.Now()
 	for {

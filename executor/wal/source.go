@@ -91,7 +91,8 @@ func (s *source) sum() (sum [sha256.Size]byte, err error) {
 }
 
 // encoded gives the content in the form of a codec, as it is read. Closing it early
-// ends the encoder.
+// ends the encoder. A segment may be encoded in two halves: all segments of an archive
+// have one size, so that whoever reads one knows where it ends.
 func (s *source) encoded(c *codec.Codec) (io.ReadCloser, error) {
 	var sum [sha256.Size]byte
 	if codec.Encrypted(c.Extension()) {
@@ -102,16 +103,7 @@ func (s *source) encoded(c *codec.Codec) (io.ReadCloser, error) {
 	}
 	pr, pw := io.Pipe()
 	go func() {
-		w, err := c.Writer(pw, sum)
-		if err == nil {
-			_, err = io.Copy(w, s.reader())
-			if err == nil {
-				err = w.Close()
-			} else {
-				w.Close() //nolint:errcheck // given up; what it writes goes nowhere
-			}
-		}
-		pw.CloseWithError(err)
+		pw.CloseWithError(c.Encode(pw, s.file, s.size, sum, s.f.Kind == postgres.WALSegment))
 	}()
 	return pr, nil
 }

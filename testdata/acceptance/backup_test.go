@@ -190,7 +190,7 @@ END
 			listen_addresses = ''
 			archive_mode = off" >hand/postgresql.conf
 		%[4]s -D hand -w -t 60 -l hand.log start || { cat hand.log; exit 1; }`, label, pgbin(n, "pg_verifybackup"), n.Postgres, pgbin(n, "pg_ctl")))
-	eventually(s.t, 30e9, "recovery by hand ends", func() bool {
+	eventually(s.t, aWhile, "recovery by hand ends", func() bool {
 		out, err := n.Exec("runuser", "-u", "postgres", "--", "psql", "-h", "/tmp", "-p", "5499", "-tAc", "SELECT pg_is_in_recovery()", "postgres")
 		return err == nil && strings.TrimSpace(out) == "f"
 	})

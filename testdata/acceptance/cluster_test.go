@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"pg_manage/testdata/lab"
 )
@@ -80,7 +79,7 @@ func (s *site) archived(primary string) {
 	s.t.Helper()
 	wal := psql(s.t, s.node(primary), "SELECT pg_walfile_name(pg_switch_wal())")
 	path := fmt.Sprintf("/backup/pg_archlog/main/%s/%s.zst", wal[:16], wal)
-	eventually(s.t, 60*time.Second, wal+" in the archive", func() bool {
+	eventually(s.t, aWhile, wal+" in the archive", func() bool {
 		_, err := s.node("vault").Exec("test", "-s", path)
 		return err == nil
 	})
@@ -89,7 +88,7 @@ func (s *site) archived(primary string) {
 // streams checks that a standby streams from where it should.
 func (s *site) streams(standby, upstream string) {
 	s.t.Helper()
-	eventually(s.t, 30*time.Second, standby+" streams from "+upstream, func() bool {
+	eventually(s.t, aWhile, standby+" streams from "+upstream, func() bool {
 		out, err := tryPSQL(s.node(standby), "SELECT status || ' ' || sender_host FROM pg_stat_wal_receiver")
 		return err == nil && out == "streaming "+s.node(upstream).IP
 	})

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // TestDanger tries what would cost a person data: each time what was there is there afterwards.
@@ -51,7 +50,7 @@ func TestDanger(t *testing.T) {
 		psql(s.t, n1, "CREATE TABLE bulk AS SELECT g, repeat(md5(g::text), 20) FROM generate_series(1, 150000) g")
 		n2.Shell(s.t, "postgres", "pg_ctlcluster 17 main stop; find /var/lib/postgresql/17/main -mindepth 1 -delete")
 		s.interfere("build-standby", func(cmd *exec.Cmd) {
-			eventually(s.t, 30*time.Second, "a copy in the middle", func() bool {
+			eventually(s.t, aWhile, "a copy in the middle", func() bool {
 				_, err := n2.Exec("test", "-e", "/var/lib/postgresql/17/main/.pg_manage-building/data/base/1")
 				return err == nil
 			})
@@ -124,7 +123,7 @@ func TestDanger(t *testing.T) {
 			s.t.Errorf("a change of the password interrupted the stream: sender %q, then %q", pid, now)
 		}
 		psql(s.t, n1, "SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
-		eventually(s.t, 30*time.Second, "the standby streams with the new password", func() bool {
+		eventually(s.t, aWhile, "the standby streams with the new password", func() bool {
 			return psql(s.t, n1, "SELECT pid FROM pg_stat_replication WHERE state = 'streaming'") != ""
 		})
 		// A role that cannot be made gives no secret away.

@@ -121,7 +121,7 @@ func TestFaults(t *testing.T) {
 		if err := n.Command("perl", "-MIO::Socket::INET", "-e", `$s = IO::Socket::INET->new(LocalAddr => "0.0.0.0:5432", Listen => 1, ReuseAddr => 1) or die; sleep 600`).Start(); err != nil {
 			s.t.Fatal(err)
 		}
-		eventually(s.t, 10*time.Second, "the port is taken", func() bool {
+		eventually(s.t, aWhile, "the port is taken", func() bool {
 			_, err := n.Exec("sh", "-c", "ss -Hltn | grep -q :5432")
 			return err == nil
 		})
@@ -191,6 +191,12 @@ func TestFaults(t *testing.T) {
 		n := s.node("node2")
 		n.Shell(s.t, "postgres", "pg_ctlcluster 17 main stop -m immediate; rm -rf /var/lib/postgresql/17/main")
 		r := s.interfere("build-standby", func(cmd *exec.Cmd) {
+			// The copy stands still meanwhile: it must not be over before the other one comes.
+			eventually(s.t, aWhile, "a copy that can be held", func() bool {
+				_, err := n.Exec("pkill", "-STOP", "-x", "pg_basebackup")
+				return err == nil
+			})
+			defer func() { _, _ = n.Exec("pkill", "-CONT", "-x", "pg_basebackup") }() // it may have been ended
 			s.run("apply", "--auto-approve").want(s.t, exitError).says(s.t, "locked by", "apply")
 			if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 				s.t.Error(err)
@@ -223,7 +229,7 @@ func TestFaults(t *testing.T) {
 		s.converge()
 		n := s.node("node2")
 		n.Shell(s.t, "postgres", "pg_ctlcluster 17 main promote")
-		eventually(s.t, 30*time.Second, "node2 is promoted", func() bool { return psql(s.t, n, "SELECT pg_is_in_recovery()") == "f" })
+		eventually(s.t, aWhile, "node2 is promoted", func() bool { return psql(s.t, n, "SELECT pg_is_in_recovery()") == "f" })
 		s.run("apply", "--auto-approve", "--allow-data-loss=node2").want(s.t, exitError).says(s.t, "node1: system identifier", "node2: system identifier", "timeline 2")
 		n.Shell(s.t, "postgres", "pg_ctlcluster 17 main stop")
 		// Its timeline is ahead: whose commits count is for a person to say, not for a flag.

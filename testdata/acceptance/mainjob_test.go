@@ -96,7 +96,7 @@ func parameters(s *site) {
 	// Somebody changed things by hand: postgresql.auto.conf wins over files, so it is reset.
 	psql(s.t, s.node("node1"), "ALTER SYSTEM SET work_mem = '1MB'")
 	psql(s.t, s.node("node1"), "SELECT pg_reload_conf()")
-	eventually(s.t, 10e9, "work_mem by hand", func() bool { return psql(s.t, s.node("node1"), "SHOW work_mem") == "1MB" })
+	eventually(s.t, aWhile, "work_mem by hand", func() bool { return psql(s.t, s.node("node1"), "SHOW work_mem") == "1MB" })
 	s.converge()
 	if got := psql(s.t, s.node("node1"), "SHOW work_mem"); got != "8MB" {
 		s.t.Errorf("work_mem is %s after ALTER SYSTEM was undone", got)

@@ -25,6 +25,9 @@ func tryPSQL(n *lab.Node, sql string) (string, error) {
 	return strings.TrimSpace(out), err
 }
 
+// aWhile is far longer than what a test waits for takes, also on a machine that does much else.
+const aWhile = 2 * time.Minute
+
 // eventually waits until a condition holds, and fails the test when it does not within the limit.
 func eventually(t testing.TB, limit time.Duration, what string, condition func() bool) {
 	t.Helper()
@@ -40,7 +43,7 @@ func replicated(t testing.TB, primary, standby *lab.Node) {
 	t.Helper()
 	psql(t, primary, "CREATE TABLE IF NOT EXISTS proof (at timestamptz PRIMARY KEY)")
 	row := psql(t, primary, "INSERT INTO proof VALUES (clock_timestamp()) RETURNING at")
-	eventually(t, 30*time.Second, "a row of "+primary.Name+" on "+standby.Name, func() bool {
+	eventually(t, aWhile, "a row of "+primary.Name+" on "+standby.Name, func() bool {
 		out, err := tryPSQL(standby, "SELECT count(*) FROM proof WHERE at = '"+row+"'")
 		return err == nil && out == "1"
 	})

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // TestClusterFromBackup builds a third node from a backup while the primary serves a load, and then takes the whole
@@ -61,7 +60,7 @@ func TestClusterFromBackup(t *testing.T) {
 		s.run("restore", "main", "--to-time", before, "--dry-run").says(s.t, "node1", "node2", "node3")
 		s.ok("restore", "main", "--to-time", before, "--auto-approve", "--allow-data-loss=node1", "--allow-data-loss=node2", "--allow-data-loss=node3")
 		for _, n := range []string{"node1", "node2", "node3"} {
-			eventually(s.t, 60*time.Second, "precious is on "+n, func() bool {
+			eventually(s.t, aWhile, "precious is on "+n, func() bool {
 				out, err := tryPSQL(s.node(n), "SELECT count(*) FROM precious")
 				return err == nil && out == "1000"
 			})

@@ -198,9 +198,9 @@ func kill(pid int, start uint64) error {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("lab: kill the node's init %d: %w", pid, err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); startTime(pid) == start; time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); startTime(pid) == start; time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			return fmt.Errorf("lab: the node's init %d did not die within 20s", pid)
+			return fmt.Errorf("lab: the node's init %d did not die within a minute", pid)
 		}
 	}
 	return nil

@@ -13,7 +13,7 @@ import (
 func echoTime(t *testing.T, n *Node) time.Duration {
 	t.Helper()
 	start := time.Now()
-	c, err := net.DialTimeout("tcp", net.JoinHostPort(n.IP, "22"), 10*time.Second)
+	c, err := net.DialTimeout("tcp", net.JoinHostPort(n.IP, "22"), time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,11 +100,11 @@ func TestDelayHoldsEveryRoundTripAndKeepsConnections(t *testing.T) {
 	}
 	talk("after")
 	best := time.Hour
-	for range 20 {
+	for end := time.Now().Add(time.Minute); best >= 20*time.Millisecond && time.Now().Before(end); { // which a busy machine may take for one
 		best = min(best, echoTime(t, n))
 	}
-	if best > 10*time.Millisecond {
-		t.Errorf("without a delay the best of 20 round trips takes %s", best)
+	if best >= 20*time.Millisecond {
+		t.Errorf("without a delay the best of a minute's round trips takes %s", best)
 	}
 	if exists(n.slow()) || n.port() != n.veth() {
 		t.Error("the slow cable is still there")

@@ -128,3 +128,23 @@ func (n *Node) Throttle(mbit int) error {
 func (n *Node) fullSpeed() error {
 	return run("tc", "qdisc", "replace", "dev", n.port(), "root", "pfifo_fast")
 }
+
+// nobody is a hardware address that no device has.
+const nobody = "02:4d:4d:ff:ff:ff"
+
+// CutOff takes the way between this machine, where the operator sits, and the node: what one sends the other from now on
+// is lost without a word. The nodes see each other still.
+func (n *Node) CutOff() error {
+	return errors.Join(
+		ip("neigh", "replace", n.IP, "lladdr", nobody, "nud", "permanent", "dev", bridgeName(n.lab.number)),
+		n.inside("ip", "neigh", "replace", n.lab.Gateway, "lladdr", nobody, "nud", "permanent", "dev", "eth0"),
+	)
+}
+
+// LetIn gives the way back that CutOff took.
+func (n *Node) LetIn() error {
+	return errors.Join(
+		ip("neigh", "del", n.IP, "dev", bridgeName(n.lab.number)),
+		n.inside("ip", "neigh", "del", n.lab.Gateway, "dev", "eth0"),
+	)
+}

@@ -58,33 +58,10 @@ func (d *drill) configure(ctx context.Context) (*postgres.ControlData, error) {
 	if err := Write(d.scratch.data(), s); err != nil {
 		return nil, err
 	}
-	if err := d.fence(); err != nil {
+	if err := Fence(d.scratch.data()); err != nil {
 		return nil, err
 	}
 	return control, d.files(control, preload)
-}
-
-// spacesLinks is where the links to tablespaces are.
-const spacesLinks = "pg_tblspc"
-
-// fence lets nobody make links to tablespaces beside those that the restore has made. Replay of
-// CREATE TABLESPACE makes one to the place that it had on the source (tablespace.c), and
-// on the source's node the drill's server would write to the live files from then on.
-// tablespace_map makes the links anew, and says nothing that they don't.
-func (d *drill) fence() error {
-	if err := remove(d.scratch.data(), "tablespace_map"); err != nil {
-		return err
-	}
-	return os.Chmod(filepath.Join(d.scratch.data(), spacesLinks), 0o500)
-}
-
-// unfence lets the directory be removed.
-func (s *scratch) unfence() error {
-	err := os.Chmod(filepath.Join(s.data(), spacesLinks), 0o700)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }
 
 func (d *drill) program(name string) string { return filepath.Join(d.BinDir, name) }

@@ -220,7 +220,7 @@ func (s *scratch) runs(pid int) bool {
 func (s *scratch) clear() error {
 	entries, err := os.ReadDir(s.dir)
 	if err == nil {
-		err = s.unfence()
+		err = allow(s.data())
 	}
 	if err != nil {
 		return errors.Join(err, s.close())

@@ -36,6 +36,7 @@ type Settings struct {
 	RestoreCommand string // "": the WAL is in the backup, and there is no archive to go on with
 	Action         string // at the target: promote (also when empty), pause or shutdown
 	Standby        bool   // go on as a standby: no target, and standby.signal
+	Fenced         bool   // it stops at a tablespace that is newer than the backup; see Fence
 }
 
 // names are the settings that steer recovery, in all versions from 13 on.
@@ -76,23 +77,60 @@ func Write(dataDir string, s Settings) error {
 	if err := others(dataDir, lines); err != nil {
 		return fail(err)
 	}
-	// First without a signal, with which half of the settings would count.
-	for _, name := range []string{recoverySignal, standbySignal} {
-		if err := remove(dataDir, name); err != nil {
+	if _, err := changed("", lines); err != nil { // it cannot be written at all
+		return fail(err)
+	}
+	if err := Hold(dataDir); err != nil { // until all of the settings count
+		return err
+	}
+	if s.Fenced {
+		if err := Fence(dataDir); err != nil {
 			return fail(err)
 		}
 	}
 	if err := edit(dataDir, lines); err != nil {
 		return fail(err)
 	}
-	signal := recoverySignal
 	switch {
 	case s.Standby:
-		signal = standbySignal
-	case s.RestoreCommand == "":
-		return nil // PostgreSQL replays the WAL that it has, up to its end
+		return nil
+	case s.RestoreCommand == "": // PostgreSQL replays the WAL that it has, up to its end
+		err = remove(dataDir, standbySignal)
+	default:
+		if err = os.Rename(filepath.Join(dataDir, standbySignal), filepath.Join(dataDir, recoverySignal)); err == nil {
+			err = syncDir(dataDir)
+		}
 	}
-	if err := replace(dataDir, signal, nil); err != nil {
+	if err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
+// holding is restore_command of a directory that waits for the settings of its recovery. On a
+// status above 125 PostgreSQL gives up, and does not start (xlogarchive.c, RestoreArchivedFile).
+const holding = "echo 'pg_manage: a restore of this directory was cut off before it was told where recovery ends; restore again, it goes on from there' >&2; exit 200"
+
+// Hold keeps PostgreSQL, which must not run, from starting on a directory whose files are
+// whole, until Write says where its recovery ends: else it would open a cold backup as it is,
+// and a hot one at the end of the WAL that comes with it, and archive from there. All versions
+// look for WAL with restore_command first of all. Should something override that setting, the
+// server is a standby, which neither opens nor archives. It may be called again.
+func Hold(dataDir string) error {
+	fail := func(err error) error {
+		return fmt.Errorf("keep PostgreSQL from starting on %s: %w", dataDir, err)
+	}
+	if err := stopped(dataDir); err != nil {
+		return fail(err)
+	}
+	if err := edit(dataDir, []setting{{"restore_command", holding}, {"primary_conninfo", ""}}); err != nil {
+		return fail(err)
+	}
+	// In this order there is one of them at any time.
+	if err := replace(dataDir, standbySignal, nil); err != nil {
+		return fail(err)
+	}
+	if err := remove(dataDir, recoverySignal); err != nil {
 		return fail(err)
 	}
 	return nil
@@ -114,6 +152,9 @@ func Clean(dataDir string) error {
 		}
 	}
 	if err := edit(dataDir, nil); err != nil {
+		return fail(err)
+	}
+	if err := Unfence(dataDir); err != nil {
 		return fail(err)
 	}
 	return nil

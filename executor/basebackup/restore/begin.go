@@ -64,6 +64,10 @@ func (r *restoring) begin(ctx context.Context) error {
 		}
 	}
 	if r.delta {
+		// A recovery that was not ended may have left it without anybody's leave to write.
+		if err := data.root.Chmod("pg_tblspc", 0o700); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("open pg_tblspc of %s: %w", data.dir, err)
+		}
 		strangers, err := r.walk(ctx, remover{r})
 		if err != nil {
 			return err

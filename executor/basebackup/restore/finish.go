@@ -71,6 +71,11 @@ func (r *restoring) finish(ctx context.Context) error {
 	if err := r.syncAll(); err != nil {
 		return err
 	}
+	if r.Ready != nil {
+		if err := r.Ready(data.dir); err != nil {
+			return err
+		}
+	}
 	if err := data.root.Rename(controlTemp, controlFile); err != nil {
 		return fmt.Errorf("give %s its name: %w", controlFile, err)
 	}

@@ -35,6 +35,9 @@ type Options struct {
 
 	Progress func(done, total int64) // bytes of the files; may be nil. Called from several goroutines
 	Notice   func(string)            // what a person ought to know; may be nil. Called from several goroutines
+	// Ready is called when all files are durable, and PostgreSQL does not start on the directory
+	// yet: what it must not be started without is to be durable when it returns. May be nil.
+	Ready func(dataDir string) error
 }
 
 // Report says what was done.

@@ -50,7 +50,7 @@ func TestIncrementalBackup(t *testing.T) {
 	if err := os.WriteFile(index, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if i := s.mustTake(o); i.Kind != catalog.Full || !strings.Contains(events.notices(), "a full backup is taken instead of an incremental one, since "+newest+" cannot be read") {
+	if i := s.mustTake(o); i.Kind != catalog.Full || !strings.Contains(events.notices(), "a full backup is taken instead of an incremental one, since "+newest+" cannot be built upon now") {
 		t.Errorf("%+v: %s", i, events.notices())
 	}
 	o.Parent = newest

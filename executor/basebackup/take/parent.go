@@ -64,7 +64,7 @@ func (o *Options) findParent(ctx context.Context, entries []catalog.Entry, f *fa
 		if o.Parent != "" || ctx.Err() != nil {
 			return nil, fmt.Errorf("%s cannot be the parent of this backup: %w", e.Label, err)
 		}
-		o.notice("a full backup is taken instead of an incremental one, since %s cannot be read: %v", e.Label, err)
+		o.notice("a full backup is taken instead of an incremental one, since %s cannot be built upon now: %v", e.Label, err)
 		return nil, nil
 	}
 	if o.Parent != "" {

@@ -30,6 +30,11 @@ func (r *run) summaries(ctx context.Context, _ *session) (pack.Summary, error) {
 	if r.parent == nil || !r.facts.summaries || !r.parent.serves(r) {
 		return nil, nil
 	}
+	// pg_checksums writes every page of a stopped server, of which no WAL tells.
+	if r.info.Checksums && !r.parent.info.Checksums {
+		r.o.notice("all files are read, since checksums of pages were turned on after the backup %s", r.parent.info.Label)
+		return nil, nil
+	}
 	changed, err := r.readSummaries(ctx)
 	switch {
 	case err == nil:

@@ -16,6 +16,7 @@ import (
 
 	"pg_manage/executor/event"
 	"pg_manage/executor/repo/catalog"
+	"pg_manage/executor/repo/storage"
 	"pg_manage/schema/postgres"
 )
 
@@ -153,7 +154,11 @@ func (r *run) abort(ctx context.Context, err error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTime)
 	defer cancel()
 	if aerr := r.o.Catalog.Abort(ctx, r.info.Label); aerr != nil {
-		return errors.Join(err, fmt.Errorf("remove what was stored of the unfinished backup %s: %w", r.info.Label, aerr))
+		if errors.Is(aerr, storage.ErrLost) {
+			aerr = storage.ErrLost // the rest is as it was said of the backup
+		}
+		return errors.Join(err, fmt.Errorf("what was stored of the unfinished backup %s could not be removed either (%w): it is listed nowhere, and `pg_manage backup expire` clears it away once it is %d days old",
+			r.info.Label, aerr, int(catalog.SweepAge/(24*time.Hour))))
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -127,5 +128,23 @@ func TestRefusesOtherUsers(t *testing.T) {
 	var ae *remote.AuthError
 	if _, err := remote.Dial(t.Context(), o); !errors.As(err, &ae) {
 		t.Fatal(err)
+	}
+}
+
+func TestAFreePortIsGivenToOneAlone(t *testing.T) {
+	given := map[int]bool{}
+	for range 500 {
+		port := remotetest.FreePort(t)
+		if given[port] {
+			t.Fatalf("port %d was given twice", port)
+		}
+		given[port] = true
+	}
+	for port := range given {
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
 	}
 }

@@ -7,6 +7,9 @@
 //
 // An encrypted object names the SHA-256 of its plain content in its header (see
 // StoredSum), so that a node which can only encrypt knows what is stored already.
+//
+// A ".zst" object may consist of two frames, behind one that announces the size of the
+// content (see Codec.Encode), so that a cut between the two is damage as any other.
 package codec
 
 import (
@@ -16,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"filippo.io/age"
 )
@@ -58,6 +62,7 @@ type Codec struct {
 	write      *pooled
 	read       map[string]*pooled // by extension without .age
 	ahead      sync.Pool          // of *bufio.Reader
+	encoding   atomic.Int32       // calls of Encode that are under way
 	identity   identity
 }
 

@@ -49,6 +49,10 @@ func (c *Codec) Reader(r io.Reader, ext string) (io.ReadCloser, error) {
 			out.hash, out.sum = sha256.New(), *sum
 		}
 	}
+	if ext == pairExt {
+		start, _ := ahead.Peek(announcementSize) // an error comes again when the content is read
+		out.size, out.sized = announced(start)
+	}
 	packed := &source{r: payload}
 	out.plain, out.payload = packed, packed
 	if pool.decoder != nil {
@@ -89,6 +93,9 @@ type reader struct {
 	plain   io.Reader     // the content
 	pool    *pooled
 	dec     decoder   // nil: no compression
+	size    uint64    // of the content, when sized
+	sized   bool      // the object announces its size
+	given   uint64    // of the content by now
 	hash    hash.Hash // of the content, when the header has its sum
 	sum     [32]byte
 	err     error // of an earlier call
@@ -99,6 +106,7 @@ func (r *reader) Read(b []byte) (int, error) {
 		return 0, r.err
 	}
 	n, err := r.plain.Read(b)
+	r.given += uint64(n)
 	if r.hash != nil {
 		r.hash.Write(b[:n])
 	}
@@ -130,6 +138,10 @@ func (r *reader) end() error {
 		return r.explain(err)
 	case r.dec != nil && !r.payload.some:
 		return &DamagedError{errCutShort}
+	case r.sized && r.given < r.size:
+		return &DamagedError{errCutShort}
+	case r.sized && r.given > r.size:
+		return &DamagedError{errTrailing}
 	case r.hash != nil && [32]byte(r.hash.Sum(nil)) != r.sum:
 		return &DamagedError{errors.New("its content is not of the checksum in its header")}
 	}

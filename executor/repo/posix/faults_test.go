@@ -49,7 +49,7 @@ func TestFUSEWithoutNoReplace(t *testing.T) {
 			t.Errorf("bindfs: %v: %s", err, said.String())
 		}
 	})
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		var st unix.Statfs_t
 		if err := unix.Statfs(root, &st); err == nil && st.Type == unix.FUSE_SUPER_MAGIC {
 			break

@@ -34,8 +34,9 @@ const (
 // Store is a directory that holds a backup target.
 type Store struct {
 	label, root string
-	// mounted gives an error when root does not lie on a share that it should lie on.
+	// mounted gives an error when root does not lie on a file system that it should lie on.
 	mounted func() error
+	fstab   string // for tests
 	syncs   dirsync.Group
 
 	mu      sync.Mutex
@@ -50,21 +51,22 @@ var _ storage.Driver = (*Store)(nil)
 // New gives the store in the directory root, an absolute path; label is how messages
 // call it. scheme is "file", or "nfs" or "cifs": then root must lie on such a mount, now
 // and whenever something is written or said not to be there, since a directory whose
-// share isn't mounted would swallow files silently and seem empty.
+// share isn't mounted would swallow files silently and seem empty. With "file" that holds where
+// /etc/fstab has a file system for it.
 func New(label, scheme, root string) (*Store, error) {
 	if !filepath.IsAbs(root) {
 		return nil, fmt.Errorf("%s: %q is not an absolute path", label, root)
 	}
 	s := &Store{
 		label: label, root: filepath.Clean(root),
-		mounted: func() error { return nil },
+		fstab:   "/etc/fstab",
 		step:    func(string) error { return nil },
 		durable: make(map[string]bool),
 	}
-	if scheme == "file" {
-		return s, nil
-	}
 	s.mounted = func() error { return checkMount(s.root, scheme) }
+	if scheme == "file" {
+		s.mounted = func() error { return checkFstab(s.root, s.fstab) }
+	}
 	if err := s.mounted(); err != nil {
 		return nil, fmt.Errorf("%s: %w", label, err)
 	}

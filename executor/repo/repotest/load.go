@@ -128,7 +128,7 @@ func (s suite) leaks(t *testing.T) {
 	files, goroutines := openFiles(t), runtime.NumGoroutine()
 	work(20, 170)
 	var nowFiles, nowGoroutines int
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		nowFiles, nowGoroutines = openFiles(t), runtime.NumGoroutine()
 		if nowFiles <= files+pooled && nowGoroutines <= goroutines+pooled {
 			return

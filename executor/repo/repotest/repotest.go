@@ -66,7 +66,7 @@ func (s suite) driver(t *testing.T) (context.Context, storage.Driver) {
 			t.Logf("close: %v", err)
 		}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute) // slow machines, race detector
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute) // slow machines, race detector
 	t.Cleanup(cancel)
 	return ctx, d
 }

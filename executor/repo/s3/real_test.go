@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -20,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"pg_manage/executor/remote/remotetest"
 	"pg_manage/executor/repo/repotest"
 	"pg_manage/executor/repo/storage"
 )
@@ -40,14 +42,7 @@ func realServer(t *testing.T) (Options, string) {
 		}
 	}
 	cert, key := certificate(t, dir)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	addr := fmt.Sprintf("127.0.0.1:%d", remotetest.FreePort(t))
 	var log bytes.Buffer
 	cmd := exec.Command(program, "--port", addr, "--cert", cert, "--key", key, "--quiet", "posix", "--sidecar", dir+"/meta", dir+"/root")
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY_ID=ACCESS", "ROOT_SECRET_ACCESS_KEY="+secret)
@@ -67,7 +62,7 @@ func realServer(t *testing.T) (Options, string) {
 	if err := os.WriteFile(keys, []byte("[default]\naws_access_key_id = ACCESS\naws_secret_access_key = "+secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		c, err := net.Dial("tcp", addr)
 		if err == nil {

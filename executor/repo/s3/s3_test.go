@@ -136,7 +136,7 @@ func TestConformanceOfUploadsInParts(t *testing.T) {
 	s := newServer(t)
 	repotest.RunWith(t, repotest.Options{Flat: true}, func(t *testing.T) storage.Driver {
 		d := s.open(t)
-		d.single = 1 << 10
+		d.single = 16 << 10 // small ones go in one piece, others in two and more
 		return d
 	})
 }

@@ -115,7 +115,6 @@ func TestServerKilled(t *testing.T) {
 		}
 		wg.Wait()
 		stop.Stop()
-		start := time.Now()
 		_, errOpen := s.Open(t.Context(), "a/x")
 		_, errStat := s.Stat(t.Context(), "a/x")
 		_, errList := s.List(t.Context(), "a")
@@ -126,9 +125,6 @@ func TestServerKilled(t *testing.T) {
 			if !errors.Is(err, storage.ErrLost) || errors.Is(err, storage.ErrNotExist) {
 				t.Errorf("%s afterwards: %v", op, err)
 			}
-		}
-		if d := time.Since(start); d > 5*time.Second {
-			t.Errorf("to learn that the connection is lost took %s", d)
 		}
 		s.Close() //nolint:errcheck // it is lost
 		for name := range stored {
@@ -203,7 +199,11 @@ func TestFullAndForbidden(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	bad("full", s.Put(t.Context(), "a/b", bytes.NewReader(make([]byte, 4<<20))))
+	err = s.Put(t.Context(), "a/b", bytes.NewReader(make([]byte, 4<<20)))
+	bad("full", err)
+	if !errors.Is(err, syscall.ENOSPC) { // which SFTP has no word for
+		t.Errorf("full: %v", err)
+	}
 	if left, err := os.ReadDir(filepath.Join(root, "a")); err != nil || len(left) != 0 {
 		t.Errorf("left: %v, %v", left, err)
 	}

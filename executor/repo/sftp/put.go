@@ -1,6 +1,7 @@
 package sftp
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -9,15 +10,17 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"syscall"
+	"time"
 
 	"github.com/pkg/sftp"
 
 	"pg_manage/executor/repo/storage"
 )
 
-// inFlight is how many write requests of 32 KiB a Put keeps under way: the window of an
-// OpenSSH session, 2 MiB.
-const inFlight = 64
+// window is what an OpenSSH session takes before it has answered, in bytes; a Put keeps so
+// much under way.
+const window = 2 << 20
 
 // Put stores a file; see storage.Driver. Over a line of n ms it takes 5 n and the time
 // of the transfer: requests wait for each other only where one needs the other's outcome.
@@ -37,10 +40,16 @@ func (s *Store) put(ctx context.Context, c *sftp.Client, name string, r io.Reade
 	}
 	f, err := s.create(ctx, c, temp)
 	if err != nil {
-		return err
+		return s.noRoom(c, err)
 	}
-	if err := s.write(ctx, c, f, temp, r); err != nil {
-		return errors.Join(err, discard(c, f, temp))
+	var d *sftp.File
+	err = parallel(
+		func() error { return s.write(ctx, c, f, temp, r) },
+		func() error { d = s.openDir(c, dir); return nil },
+	)
+	defer s.letGo(d)
+	if err != nil {
+		return errors.Join(s.noRoom(c, err), discard(c, f, temp)) // in this order: then there is room again
 	}
 	if err := s.step("link"); err != nil {
 		return errors.Join(err, discard(c, f, temp))
@@ -50,13 +59,13 @@ func (s *Store) put(ctx context.Context, c *sftp.Client, name string, r io.Reade
 		if _, serr := c.Lstat(final); serr == nil {
 			err = storage.ErrExists
 		} else {
-			err = fmt.Errorf("linking: %w (the file system there must know hard links)", err)
+			err = s.noRoom(c, fmt.Errorf("linking: %w (the file system there must know hard links)", err))
 		}
 		return errors.Join(err, discard(c, f, temp))
 	}
 	err = parallel(
 		func() error { return errors.Join(s.step("syncfile"), f.Sync()) },
-		func() error { return errors.Join(s.step("syncdir"), s.syncAbove(ctx, dir, false)) },
+		func() error { return errors.Join(s.step("syncdir"), s.syncAbove(ctx, c, dir, d, false)) },
 		func() error {
 			if err := errors.Join(s.step("remove"), c.Remove(temp)); err != nil {
 				return fmt.Errorf("removing the temporary name: %w", err)
@@ -87,6 +96,33 @@ func (s *Store) create(ctx context.Context, c *sftp.Client, temp string) (*sftp.
 	return f, nil
 }
 
+// fullBelow is how many bytes a full file system may have left: others remove files too.
+const fullBelow = 1 << 20
+
+// fullFor is how long a file system that was seen full is taken for that, though there is
+// room again, since all that failed for it takes back its files.
+const fullFor = 10 * time.Second
+
+// noRoom says of an error that is no more than "failure", SFTP's word for all that it has no
+// other for, when the reason is that the file system is full.
+func (s *Store) noRoom(c *sftp.Client, err error) error {
+	var status *sftp.StatusError
+	if !errors.As(err, &status) || status.FxCode() != sftp.ErrSSHFxFailure {
+		return err
+	}
+	v, verr := c.StatVFS(cmp.Or(s.o.Root, ".")) // statvfs@openssh.com
+	full := verr == nil && (v.Bavail*v.Frsize < fullBelow || v.Files > 0 && v.Favail == 0)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case full:
+		s.seenFull = time.Now()
+	case time.Since(s.seenFull) > fullFor:
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, syscall.ENOSPC)
+}
+
 // discard takes back a file that didn't get its name. Only a lost connection, which
 // another error tells of, or an unwritable directory stops it; Sweep is for those.
 func discard(c *sftp.Client, f *sftp.File, temp string) error {
@@ -106,7 +142,7 @@ func (s *Store) write(ctx context.Context, c *sftp.Client, f *sftp.File, temp st
 				return err
 			}
 			// ReadFrom would send one block at a time, as it can't see how long r is.
-			if sent, err = f.ReadFromWithConcurrency(storage.ContextReader(ctx, r), inFlight); err != nil {
+			if sent, err = f.ReadFromWithConcurrency(storage.ContextReader(ctx, r), window/s.block); err != nil {
 				return fmt.Errorf("writing: %w", err)
 			}
 			return nil

@@ -13,9 +13,9 @@ import (
 )
 
 // A reader keeps blocksAhead blocks under way, which together fill the window of a
-// session (2 MiB). Each is read by requests of 32 KiB that all run at once.
+// session (2 MiB). Each is read by two requests, or by many small ones, that all run at once.
 const (
-	blockSize   = 512 << 10
+	blockSize   = 2 * largeBlock
 	blocksAhead = 4
 )
 

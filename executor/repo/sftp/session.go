@@ -32,9 +32,17 @@ type session struct {
 type wire struct {
 	io.ReadWriteCloser
 	broken atomic.Bool
+	block  int    // bytes of a file that go into one request
+	again  []byte // is read before what comes
+	unsent int    // bytes that are not sent, since greet has
 }
 
 func (w *wire) Read(b []byte) (int, error) {
+	if len(w.again) > 0 {
+		n := copy(b, w.again)
+		w.again = w.again[n:]
+		return n, nil
+	}
 	n, err := w.ReadWriteCloser.Read(b)
 	if err != nil {
 		w.broken.Store(true)
@@ -43,6 +51,15 @@ func (w *wire) Read(b []byte) (int, error) {
 }
 
 func (w *wire) Write(b []byte) (int, error) {
+	if w.unsent > 0 {
+		n := min(w.unsent, len(b))
+		w.unsent -= n
+		if n == len(b) {
+			return n, nil
+		}
+		more, err := w.Write(b[n:])
+		return n + more, err
+	}
 	n, err := w.ReadWriteCloser.Write(b)
 	if err != nil {
 		w.broken.Store(true)
@@ -52,7 +69,10 @@ func (w *wire) Write(b []byte) (int, error) {
 
 func newSession(rw io.ReadWriteCloser) (*session, error) {
 	w := &wire{ReadWriteCloser: rw}
-	client, err := sftp.NewClientPipe(w, w, sftp.UseConcurrentWrites(true))
+	if err := w.greet(); err != nil {
+		return nil, err
+	}
+	client, err := sftp.NewClientPipe(w, w, sftp.UseConcurrentWrites(true), sftp.MaxPacketUnchecked(w.block))
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +100,7 @@ func (s *Store) acquire() (*session, error) {
 		return nil, storage.ErrLost
 	}
 	// Not before the shell has got its session: where the server allows few, that one matters more.
-	if best.users > 0 && len(s.sessions) < maxSessions && s.o.Session != nil && !s.opening && !s.full && (s.shell == nil || s.shell.settled()) {
+	if best.users > 0 && len(s.sessions) < maxSessions && s.o.Session != nil && !s.opening && !s.full && (s.shell == nil || s.shell.settled() || s.dirs.Load()) {
 		s.opening = true
 		s.background.Go(s.openAnother)
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pkg/sftp"
@@ -34,8 +35,8 @@ type Options struct {
 	// server, and a window of its own, which bounds what a long line can hold. nil: one session for all.
 	Session func(ctx context.Context) (io.ReadWriteCloser, error)
 	// Run runs a command on the server until it ends, and gives ErrNoShell when the login
-	// cannot run it or it ended with a status other than 0. With it directories are fsynced,
-	// which SFTP cannot. nil: the login runs no commands.
+	// cannot run it or it ended with a status other than 0. With it directories are fsynced
+	// that the server does not open. nil: the login runs no commands.
 	Run func(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) error
 	// Close ends the connection below.
 	Close func() error
@@ -47,8 +48,10 @@ var ErrNoShell = errors.New("the login runs no commands")
 // Store is a directory on an SFTP server that holds a backup target.
 type Store struct {
 	o     Options
-	shell *shell // nil: no directory can be fsynced
-	syncs dirsync.Group
+	block int           // bytes of a file that go into one request
+	shell *shell        // nil: the login runs no commands
+	syncs dirsync.Group // of the shell
+	dirs  atomic.Bool   // the server has fsynced a directory that was opened as a file is
 
 	background sync.WaitGroup // what an operation left to be done after it
 	step       func(name string) error
@@ -57,6 +60,7 @@ type Store struct {
 	sessions []*session
 	opening  bool            // a further session is being opened
 	full     bool            // the server gives no more
+	seenFull time.Time       // when the file system there was full
 	durable  map[string]bool // directories whose own names, and those above, are durable
 }
 
@@ -87,7 +91,7 @@ func New(ctx context.Context, rw io.ReadWriteCloser, o Options) (*Store, error) 
 				first.client.Close())
 		}
 	}
-	s.sessions = []*session{first}
+	s.sessions, s.block = []*session{first}, first.wire.block
 	if o.Run != nil {
 		s.shell = newShell(o.Run)
 	}
@@ -195,7 +199,7 @@ func (s *Store) Remove(ctx context.Context, name string) error {
 		if err := c.Remove(s.path(name)); err != nil {
 			return s.absent(c, name, err)
 		}
-		return s.syncDir(ctx, path.Dir(s.path(name)))
+		return s.syncDir(ctx, c, path.Dir(s.path(name)), nil)
 	})
 }
 
@@ -218,7 +222,7 @@ func (s *Store) Sync(ctx context.Context, name string) error {
 		}
 		return parallel(
 			func() error { return errors.Join(f.Sync(), f.Close()) },
-			func() error { return s.syncAbove(ctx, path.Dir(s.path(name)), true) },
+			func() error { return s.syncAbove(ctx, c, path.Dir(s.path(name)), nil, true) },
 		)
 	})
 }

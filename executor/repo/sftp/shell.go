@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"strings"
 	"sync"
 )
@@ -22,7 +21,7 @@ while IFS= read -r dir; do
   else echo "$1 failed" $said; fi
 done`
 
-// shell is a long-lived command on the server that fsyncs directories. One command per
+// shell is a long-lived command on the server that fsyncs directories where SFTP can't. One command per
 // directory would take a new session each time, which costs two round trips and more.
 type shell struct {
 	run    func(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) error
@@ -201,44 +200,4 @@ func (t *talk) finish(err error) {
 		w <- t.ended
 	}
 	t.waiting = nil
-}
-
-// syncAbove makes the names in a directory durable, and those of the directories down to
-// it: all, or just those that this store has not made durable before. Another writer may
-// have made them and not have come that far.
-func (s *Store) syncAbove(ctx context.Context, dir string, all bool) error {
-	if s.shell == nil {
-		return nil
-	}
-	requests := []func() error{func() error { return s.syncDir(ctx, dir) }}
-	var fresh []string
-	for d := dir; d != path.Clean(s.o.Root) && path.Dir(d) != d; d = path.Dir(d) {
-		s.mu.Lock()
-		known := s.durable[d]
-		s.mu.Unlock()
-		if known && !all {
-			continue
-		}
-		fresh = append(fresh, d)
-		requests = append(requests, func() error { return s.syncDir(ctx, path.Dir(d)) })
-	}
-	err := parallel(requests...)
-	if err == nil && len(fresh) > 0 {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if len(s.durable) > 10_000 {
-			clear(s.durable)
-		}
-		for _, d := range fresh {
-			s.durable[d] = true
-		}
-	}
-	return err
-}
-
-func (s *Store) syncDir(ctx context.Context, dir string) error {
-	if s.shell == nil {
-		return nil
-	}
-	return s.syncs.Sync(ctx, dir, s.shell.sync)
 }

@@ -1,11 +1,13 @@
 package sftp
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,6 +50,16 @@ func TestOneShellFsyncsAllDirectories(t *testing.T) {
 	}
 }
 
+// opensNone is a server that opens no directories.
+func (s *Store) opensNone() {
+	s.step = func(step string) error {
+		if step == "opendir" {
+			return fs.ErrPermission
+		}
+		return nil
+	}
+}
+
 func TestShellThatIsNone(t *testing.T) {
 	for name, run := range map[string]func(ctx context.Context, stdin io.Reader, stdout io.Writer) error{
 		"refused":            func(context.Context, io.Reader, io.Writer) error { return ErrNoShell },
@@ -69,6 +81,7 @@ func TestShellThatIsNone(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			s.opensNone()
 			for i := range 3 {
 				if err := s.Put(t.Context(), fmt.Sprintf("d/%d", i), bytes.NewBufferString("x")); err != nil {
 					t.Error(err)
@@ -96,6 +109,7 @@ func TestShellThatBreaks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.opensNone()
 	put := func(name string) error { return s.Put(t.Context(), name, bytes.NewBufferString("x")) }
 	if err := put("d/1"); !errors.Is(err, storage.ErrLost) || errors.Is(err, storage.ErrExists) {
 		t.Errorf("got %v", err)
@@ -123,34 +137,34 @@ func TestShellThatBreaks(t *testing.T) {
 	}
 }
 
+// answering is a shell that is told of each directory, and fsyncs none.
+func answering(tell func(dir string)) func(context.Context, []string, io.Reader, io.Writer) error {
+	return func(_ context.Context, args []string, stdin io.Reader, stdout io.Writer) error {
+		token := args[len(args)-1]
+		fmt.Fprintf(stdout, "%s ready\n", token) //nolint:errcheck // a pipe
+		lines := bufio.NewScanner(stdin)
+		for lines.Scan() {
+			tell(lines.Text())
+			fmt.Fprintf(stdout, "motd %s done\n", token) //nolint:errcheck // a pipe
+		}
+		return nil
+	}
+}
+
 func TestNewDirectoriesAreMadeDurableFromTheRoot(t *testing.T) {
 	root := t.TempDir()
 	var mu sync.Mutex
 	asked := map[string]int{}
-	run := func(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) error {
-		token := args[len(args)-1]
-		fmt.Fprintf(stdout, "%s ready\n", token) //nolint:errcheck // a pipe
-		lines := new(strings.Builder)
-		b := make([]byte, 1)
-		for {
-			if _, err := stdin.Read(b); err != nil {
-				return nil
-			}
-			if b[0] != '\n' {
-				lines.WriteByte(b[0])
-				continue
-			}
-			mu.Lock()
-			asked[lines.String()]++
-			mu.Unlock()
-			lines.Reset()
-			fmt.Fprintf(stdout, "motd %s done\n", token) //nolint:errcheck // a pipe
-		}
-	}
+	run := answering(func(dir string) {
+		mu.Lock()
+		defer mu.Unlock()
+		asked[dir]++
+	})
 	s, err := New(t.Context(), dial(t, -1), Options{Label: "x", Root: root, Run: run})
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.opensNone()
 	for i := range 2 {
 		if err := s.Put(t.Context(), fmt.Sprintf("a/b/%d", i), bytes.NewBufferString("x")); err != nil {
 			t.Fatal(err)

@@ -17,7 +17,8 @@ import (
 const (
 	aheadFiles = 64               // stored and not asked for yet, or about to be stored
 	remembered = time.Minute      // how long "it is stored" is believed
-	tryTime    = 10 * time.Minute // bounds the storing of one file
+	tryTime    = 10 * time.Minute // bounds the storing of one file, beside the time that its size takes
+	slowest    = 1 << 20          // bytes a second of the slowest line that one can work with
 )
 
 // archive stores one file of pg_wal; wal.Instance's Archive.
@@ -34,6 +35,7 @@ type pusher struct {
 	mu      sync.Mutex
 	jobs    map[string]*job
 	queue   []*job
+	width   int  // workers in all
 	free    int  // workers without a job
 	failing bool // nothing is done ahead until a file that was asked for is stored
 	ending  bool // nothing new is taken
@@ -72,7 +74,7 @@ func stateOf(path string) (fileState, error) {
 }
 
 func newPusher(store archive, ready func() ([]postgres.WALFile, error), walDir string, workers int, done func(string, int64, error)) *pusher {
-	p := &pusher{store: store, ready: ready, dir: walDir, now: time.Now, done: done, jobs: map[string]*job{}, free: workers}
+	p := &pusher{store: store, ready: ready, dir: walDir, now: time.Now, done: done, jobs: map[string]*job{}, width: workers, free: workers}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	return p
 }
@@ -169,12 +171,19 @@ func (p *pusher) work() {
 		j := p.queue[0]
 		p.queue = p.queue[1:]
 		p.mu.Unlock()
-		ctx, cancel := context.WithTimeoutCause(p.ctx, tryTime, fmt.Errorf("the target took longer than %s", tryTime))
+		limit := p.limit(j.file.size)
+		ctx, cancel := context.WithTimeoutCause(p.ctx, limit, fmt.Errorf("the target took longer than %s", limit))
 		err := p.run(ctx, j)
 		cancel()
 		p.done(filepath.Base(j.path), j.file.size, err)
 		p.finish(j, err)
 	}
+}
+
+// limit bounds the storing of a file of a size. All workers may share one slow line: were
+// the time too short for that, all would end before any file is stored, again and again.
+func (p *pusher) limit(size int64) time.Duration {
+	return tryTime + time.Duration(size/slowest*int64(p.width))*time.Second
 }
 
 func (p *pusher) run(ctx context.Context, j *job) (err error) {

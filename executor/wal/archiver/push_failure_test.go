@@ -146,14 +146,14 @@ func TestDrainFinishesWhatWasAskedForAndNoMore(t *testing.T) {
 	})
 }
 
-// TestTenThousandFilesLeaveNothingBehind: neither entries nor goroutines, which
+// TestThousandsOfFilesLeaveNothingBehind: neither entries nor goroutines, which
 // synctest would find at its end.
-func TestTenThousandFilesLeaveNothingBehind(t *testing.T) {
+func TestThousandsOfFilesLeaveNothingBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWALDir(t)
 		p := w.pusher(4)
 		most := 0
-		for n := range 10_000 {
+		for n := range 3_000 { // far more than are remembered
 			name := seg(n + 1)
 			w.write(name, "x")
 			w.push(p, name)
@@ -203,4 +203,21 @@ func TestManyCallersAtOnce(t *testing.T) {
 	if w.most > 4 {
 		t.Errorf("%d ran at once", w.most)
 	}
+}
+
+// TestWhatIsStoredHasTheTimeThatItsSizeTakes: several segments of 1 GB share a line.
+func TestWhatIsStoredHasTheTimeThatItsSizeTakes(t *testing.T) {
+	const size, rate, workers = 1 << 30, 10 << 20, 8 // rate is the line's, in bytes a second
+	w := newWALDir(t, seg(1))
+	if err := os.Truncate(w.path(seg(1)), size); err != nil { // of which none is on the disk
+		t.Fatal(err)
+	}
+	w.on(func(ctx context.Context, _ string) error {
+		end, ok := ctx.Deadline()
+		if need := size / (rate / workers) * time.Second; !ok || time.Until(end) < need {
+			t.Errorf("storing a file that takes %s ends at %s, %t", need, end, ok)
+		}
+		return nil
+	})
+	w.push(w.pusher(workers), seg(1))
 }

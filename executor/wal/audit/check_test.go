@@ -17,11 +17,12 @@ import (
 	"pgregory.net/rapid"
 
 	"pg_manage/executor/repo/storage"
+	"pg_manage/executor/wal/audit/walcheck"
 	"pg_manage/executor/wal/audit/walcheck/waltest"
 )
 
 func TestASoundArchiveHasNoProblems(t *testing.T) {
-	for _, size := range []uint64{1 << 20, 16 << 20, 64 << 20} {
+	for _, size := range []uint64{1 << 20, 16 << 20} { // and larger ones come from a real server
 		s, _, _ := switched(t, size)
 		for _, quick := range []bool{true, false} {
 			done, total := 0, 0
@@ -312,21 +313,28 @@ func TestSegmentsJoinInAnyOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := w.Segment() - 1
+	sound := map[uint64]*walcheck.Result{} // as they are read again and again
+	for n := uint64(1); n <= last; n++ {
+		o, _ := x.a.parse(w.Name(n)[:16], w.Name(n))
+		if sound[n], err = checkBytes(x, o, w.Segments[n]); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		f := &findings{x: x, chain: newChain(x)}
 		broken := seed%2 == 1
 		for _, i := range r.Perm(int(last)) {
 			n := uint64(i + 1)
-			b := w.Segments[n]
-			if broken && n == 5 { // within the long record: no other check sees it
-				b = bytes.Clone(b)
-				b[300000] ^= 1
-			}
 			o, _ := x.a.parse(w.Name(n)[:16], w.Name(n))
-			res, err := checkBytes(x, o, b)
-			if err != nil {
-				t.Fatal(err)
+			again := *sound[n]
+			res := &again
+			if broken && n == 5 { // within the long record: no other check sees it
+				b := bytes.Clone(w.Segments[n])
+				b[300000] ^= 1
+				if res, err = checkBytes(x, o, b); err != nil {
+					t.Fatal(err)
+				}
 			}
 			if found := f.chain.add(o, res); len(found) > 0 != (broken && found != nil) {
 				t.Fatal(found)

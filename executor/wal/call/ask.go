@@ -1,6 +1,7 @@
 package call
 
 import (
+	"errors"
 	"io"
 	"path"
 	"strconv"
@@ -47,13 +48,29 @@ func request(args []string, command string) (ask []string, settle func(status in
 		if status != 0 {
 			return status
 		}
-		if err := syscall.Rename(temp, dest); err != nil {
+		err := error(syscall.EEXIST)
+		if !Taken(dest) {
+			err = syscall.Rename(temp, dest)
+		}
+		if err != nil {
 			complain("rename " + temp + " " + dest + ": " + err.Error())
 			syscall.Unlink(temp) //nolint:errcheck // PostgreSQL does it when it starts
 			return Failure(command)
 		}
 		return 0
 	}
+}
+
+// Taken says that a file lies where a restored one is to appear whose place it must not
+// take: somebody tries the command out by hand, and a running server may be writing it.
+// PostgreSQL asks for RECOVERYXLOG and RECOVERYHISTORY, which it removes before
+// (xlogarchive.c, RestoreArchivedFile), and pg_rewind for what is not in pg_wal.
+func Taken(dest string) bool {
+	if base := path.Base(dest); base == "RECOVERYXLOG" || base == "RECOVERYHISTORY" {
+		return false
+	}
+	var st syscall.Stat_t
+	return !errors.Is(syscall.Lstat(dest, &st), syscall.ENOENT)
 }
 
 // moment tells two calls of one process apart.

