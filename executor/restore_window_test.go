@@ -48,8 +48,7 @@ func TestADeltaThatIsCutOffBeforeItsRecoveryIsSetUpIsNotOpened(t *testing.T) {
 	c := w.cfg.Clusters[0]
 	asked := &planner.RestoreRequest{
 		Cluster: w.name, Delta: true,
-		Want:   schema.Restore{Target: c.Backups[0].Target, Cluster: w.name, RecoveryTarget: schema.RecoveryTarget{Immediate: true, Inclusive: true}},
-		Choice: &planner.RecoveryChoice{Backup: w.labels()[0], Setting: "current"},
+		Want: schema.Restore{Target: c.Backups[0].Target, Cluster: w.name, Backup: w.labels()[0], Timeline: "current", RecoveryTarget: schema.RecoveryTarget{Immediate: true, Inclusive: true}},
 	}
 	archived := func() string {
 		names, err := filepath.Glob(w.dir + "/nas/pg_archlog/" + w.name + "/*/*")

@@ -76,7 +76,9 @@ func expendable(entries []catalog.Entry, labels []string) error {
 	}
 	for i := range all {
 		x := &all[i]
-		sameLife := func(o *planner.BackupFact) bool { return o.SystemIdentifier == x.SystemIdentifier && o.Major() == x.Major() }
+		sameLife := func(o *planner.BackupFact) bool {
+			return o.SystemIdentifier == x.SystemIdentifier && o.Major() == x.Major()
+		}
 		sound := func(o *planner.BackupFact) bool { return sameLife(o) && !damaged[o.Label] }
 		if slices.Contains(labels, x.Label) && (planner.NewestBackup(all, sameLife) == x || planner.NewestBackup(all, sound) == x) {
 			return fmt.Errorf("%s stays: it is the newest whole backup of the cluster with system identifier %s; nothing was removed", x.Label, x.SystemIdentifier)

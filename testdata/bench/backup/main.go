@@ -49,8 +49,6 @@ import (
 	"log"
 	"os"
 	"os/signal"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -59,7 +57,7 @@ import (
 
 type options struct {
 	scale, runs, relations int
-	only                   []string
+	only                   []hosts.Measurement[*site]
 	cold, big, keep        bool
 	dir                    string
 }
@@ -76,34 +74,27 @@ func main() {
 	flag.BoolVar(&o.keep, "keep", false, "leave the directory with data, backups and logs")
 	flag.StringVar(&o.dir, "dir", "/var/tmp", "where the data goes: a real disk with room for 6 times the database")
 	flag.Parse()
-	o.only = strings.Split(*only, ",")
 	if o.scale < 5 || o.runs < 1 || o.relations < 100 || flag.NArg() > 0 {
 		log.Fatal("at least -scale 5, -runs 1, -relations 100, and no arguments")
 	}
-	for _, m := range o.only {
-		if !slices.ContainsFunc(measurements(), func(all measurement) bool { return all.name == m }) {
-			log.Fatalf("-only %s: the measurements are a,b,c,d,e,f,g", m)
-		}
+	var err error
+	if o.only, err = hosts.Choose(measurements(), *only); err != nil {
+		log.Fatal(err)
 	}
 	if err := bench(o); err != nil {
 		log.Fatal(err)
 	}
 }
 
-type measurement struct {
-	name string
-	do   func(*site) error
-}
-
-func measurements() []measurement {
-	return []measurement{
-		{"a", (*site).fullLocal},
-		{"b", (*site).fullRemote},
-		{"c", (*site).restores},
-		{"d", (*site).deltas},
-		{"e", (*site).incrementals},
-		{"f", (*site).memory},
-		{"g", (*site).smallRelations},
+func measurements() []hosts.Measurement[*site] {
+	return []hosts.Measurement[*site]{
+		{Name: "a", Do: (*site).fullLocal},
+		{Name: "b", Do: (*site).fullRemote},
+		{Name: "c", Do: (*site).restores},
+		{Name: "d", Do: (*site).deltas},
+		{Name: "e", Do: (*site).incrementals},
+		{Name: "f", Do: (*site).memory},
+		{Name: "g", Do: (*site).smallRelations},
 	}
 }
 
@@ -116,24 +107,11 @@ func bench(o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	var failed []error
-	for _, m := range measurements() {
-		if !slices.Contains(o.only, m.name) || ctx.Err() != nil {
-			continue
-		}
-		log.Printf("measuring %s, load average %s", m.name, hosts.LoadAverage())
-		if err := m.do(s); err != nil && ctx.Err() == nil {
-			failed = append(failed, fmt.Errorf("%s: %w", m.name, err))
-			log.Printf("%s failed: %v", m.name, s.Explain(err))
-		}
-		if err := s.quiet(); err != nil && ctx.Err() == nil {
-			failed = append(failed, err)
-		}
-	}
+	failed := hosts.Measure(ctx, s, o.only)
 	s.report.Print(os.Stdout)
 	if ctx.Err() != nil {
 		return errors.New("interrupted")
 	}
 	fmt.Printf("\n%s\nload average before %s, after %s; %s\n", s.versions(), before, hosts.LoadAverage(), time.Since(began).Round(time.Second))
-	return errors.Join(failed...)
+	return failed
 }

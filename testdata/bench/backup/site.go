@@ -68,8 +68,8 @@ func openSite(ctx context.Context, o options) (_ *site, err error) {
 	return s, s.Empty(stateDir)
 }
 
-// quiet ends what a measurement left running, but for PostgreSQL on the data directory.
-func (s *site) quiet() error {
+// Quiet ends what a measurement left running, but for PostgreSQL on the data directory.
+func (s *site) Quiet() error {
 	return errors.Join(s.DB.EndAll(archiverWord), s.DB.WaitGone("pgbackrest", time.Minute))
 }
 

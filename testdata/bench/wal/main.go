@@ -43,8 +43,6 @@ import (
 	"log"
 	"os"
 	"os/signal"
-	"slices"
-	"strings"
 	"syscall"
 
 	"pg_manage/testdata/bench/hosts"
@@ -52,7 +50,7 @@ import (
 
 type options struct {
 	segments, runs, calls int
-	only                  []string
+	only                  []hosts.Measurement[*site]
 	keep                  bool
 	dir                   string
 }
@@ -73,17 +71,26 @@ func main() {
 	flag.BoolVar(&o.keep, "keep", false, "leave the directory with backlog, archives and logs")
 	flag.StringVar(&o.dir, "dir", "/var/tmp", "where the data goes: a real disk with room for 6 times the backlog")
 	flag.Parse()
-	o.only = strings.Split(*only, ",")
 	if o.segments < 10 || o.runs < 1 || o.calls < 1000 || flag.NArg() > 0 {
 		log.Fatal("at least -segments 10, -runs 1, -calls 1000, and no arguments")
 	}
-	for _, m := range o.only {
-		if !slices.Contains([]string{"a", "b", "c", "d", "e", "f"}, m) {
-			log.Fatalf("-only %s: the measurements are a,b,c,d,e,f", m)
-		}
+	var err error
+	if o.only, err = hosts.Choose(measurements(), *only); err != nil {
+		log.Fatal(err)
 	}
 	if err := bench(o); err != nil {
 		log.Fatal(err)
+	}
+}
+
+func measurements() []hosts.Measurement[*site] {
+	return []hosts.Measurement[*site]{
+		{Name: "a", Do: (*site).warmCalls},
+		{Name: "b", Do: (*site).localDrain},
+		{Name: "c", Do: (*site).remoteDrain},
+		{Name: "d", Do: (*site).coldPush},
+		{Name: "e", Do: (*site).recovery},
+		{Name: "f", Do: (*site).memory},
 	}
 }
 
@@ -102,35 +109,11 @@ func bench(o options) (err error) {
 	} else if err != nil {
 		return s.Explain(err)
 	}
-	measurements := []struct {
-		name string
-		do   func(*site) error
-	}{
-		{"a", (*site).warmCalls},
-		{"b", (*site).localDrain},
-		{"c", (*site).remoteDrain},
-		{"d", (*site).coldPush},
-		{"e", (*site).recovery},
-		{"f", (*site).memory},
-	}
-	var failed []error
-	for _, m := range measurements {
-		if !slices.Contains(o.only, m.name) || ctx.Err() != nil {
-			continue
-		}
-		log.Printf("measuring %s, load average %s", m.name, hosts.LoadAverage())
-		if err := m.do(s); err != nil {
-			failed = append(failed, fmt.Errorf("%s: %w", m.name, err))
-			log.Printf("%s failed: %v", m.name, s.Explain(err))
-		}
-		if err := s.quiet(); err != nil {
-			failed = append(failed, err)
-		}
-	}
+	failed := hosts.Measure(ctx, s, o.only)
 	s.report.Print(os.Stdout)
 	if ctx.Err() != nil {
 		return interrupted
 	}
 	fmt.Printf("\n%s\nload average before %s, after %s\n", s.versions(), before, hosts.LoadAverage())
-	return errors.Join(failed...)
+	return failed
 }

@@ -65,8 +65,8 @@ func (s *site) build() error {
 	return nil
 }
 
-// quiet ends what a measurement left running.
-func (s *site) quiet() error {
+// Quiet ends what a measurement left running.
+func (s *site) Quiet() error {
 	return errors.Join(s.stop(), s.DB.EndAll(archiverWord), s.DB.WaitGone("pgbackrest", time.Minute))
 }
 
