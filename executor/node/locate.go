@@ -7,6 +7,7 @@ import (
 
 	"pg_manage/executor/event"
 	"pg_manage/executor/repo"
+	"pg_manage/executor/repo/catalog"
 	"pg_manage/executor/wal"
 	"pg_manage/executor/wal/audit"
 	"pg_manage/executor/wal/locate"
@@ -33,8 +34,10 @@ func locatePoint(ctx context.Context, w Work, req *LocateRequest) (*LocateResult
 		return nil, err
 	}
 	q := planner.RecoveryQuery{Backup: req.Backup, Point: req.Recovery.point(), Timeline: req.Recovery.Timeline}
+	needed := false // an archive, by some backup
 	for _, e := range entries {
 		q.Backups = append(q.Backups, e.Fact())
+		needed = needed || e.WAL != catalog.WALIncluded
 	}
 	res := &LocateResult{Version: Version, Archives: []planner.ArchiveWAL{}, Found: []planner.WALPosition{}}
 	if len(req.Archives) == 0 {
@@ -45,7 +48,11 @@ func locatePoint(ctx context.Context, w Work, req *LocateRequest) (*LocateResult
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		if err != nil {
+		switch {
+		case err == nil:
+		case wal.IsNotInitialised(err) && !needed: // the source is a cluster without an archive
+			archived = planner.ArchiveWAL{}
+		default:
 			archived = planner.ArchiveWAL{Target: t.Name, Error: err.Error()}
 		}
 		res.Archives = append(res.Archives, archived)
