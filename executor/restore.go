@@ -46,16 +46,20 @@ func (w *work) restore(ctx context.Context, d planner.RestoreDetail) error {
 		return err
 	}
 	config := path.Join(w.in.State, planner.RestoreConfigFile)
+	command := planner.RestoreCommand(w.in.Tool, config, "")
+	if len(d.Archives) == 0 { // the WAL of the backup ends where the backup does
+		command, target.Immediate = "", false
+	}
 	options := remote.FileOptions{Mode: 0o600, As: w.in.Owner, MkDir: true}
 	if err := remote.WriteFile(ctx, w.in.Host, config, []byte(d.RestoreConfig(w.in.Instance, w.step.Node).Encode()), options); err != nil {
 		return err
 	}
 	return w.in.Restore(ctx, instance.Restore{
-		SystemIdentifier: d.SystemIdentifier, MoveAside: d.MoveAside, Delta: d.Delta, Settings: d.Settings, Mark: d.Mark, Now: w.env.Now(),
+		SystemIdentifier: d.SystemIdentifier, MoveAside: d.MoveAside, Delta: d.Delta, Apart: d.Apart, Settings: d.Settings, Mark: d.Mark, Now: w.env.Now(),
 		Copy: w.copyOf(d.Source, node.RestoreRequest{SystemIdentifier: d.SystemIdentifier, Tablespaces: d.Tablespaces, WALDir: d.WALDir, Delta: d.Delta, Hold: true}),
 		Recover: func(dir string) ([]string, error) {
 			return w.nodeArgs("settings", node.SettingsRequest{
-				Version: node.Version, DataDir: dir, Recovery: &target, RestoreCommand: planner.RecoverCommand(w.in.Tool, config),
+				Version: node.Version, DataDir: dir, Recovery: &target, RestoreCommand: command,
 				Major: w.in.Major, StateDir: w.in.State,
 			})
 		},

@@ -35,8 +35,7 @@ func TestARestoreKeepsWALOnItsDisk(t *testing.T) {
 	c := w.cfg.Clusters[0]
 	w.restore = &planner.RestoreRequest{
 		Cluster: w.name,
-		Want:    schema.Restore{Target: c.Backups[0].Target, Cluster: w.name, RecoveryTarget: schema.RecoveryTarget{Immediate: true, Inclusive: true}},
-		Choice:  &planner.RecoveryChoice{Backup: w.labels()[0], Setting: "current"},
+		Want:    schema.Restore{Target: c.Backups[0].Target, Cluster: w.name, Backup: w.labels()[0], Timeline: "current", RecoveryTarget: schema.RecoveryTarget{Immediate: true, Inclusive: true}},
 	}
 	w.apply()
 	w.restore = nil

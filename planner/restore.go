@@ -104,6 +104,26 @@ func (b *builder) sourceArchives(w *schema.Restore) []HookTarget {
 	return out
 }
 
+// unarchived says that the source of a restore has no archive: as was found when it was
+// looked for, else as the source declares, or as its backups tell, which of a running server
+// have their WAL in them only without one.
+func (b *builder) unarchived(cat *CatalogFact, w *schema.Restore) bool {
+	if len(cat.Archives) > 0 {
+		return cat.unarchived()
+	}
+	for _, c := range b.config.Clusters {
+		if c.Name == w.Cluster {
+			return !c.Archived()
+		}
+	}
+	return !slices.ContainsFunc(cat.Backups, func(x BackupFact) bool { return x.Broken == "" && (x.WAL != walIncluded || x.Cold) })
+}
+
+// unarchived says that it was looked for archives, and there is none.
+func (c *CatalogFact) unarchived() bool {
+	return len(c.Archives) > 0 && !slices.ContainsFunc(c.Archives, func(a ArchiveWAL) bool { return a.Target != "" })
+}
+
 // RestoreConfig is the configuration that a restored server reads the WAL of its source
 // with. It lies in Instance.State/RestoreConfigFile while the recovery lasts.
 func (d RestoreDetail) RestoreConfig(i Instance, node string) HookConfig {
@@ -159,7 +179,7 @@ func (b *builder) restoreInstance(n *schema.Node, blocked string, pre []Conditio
 	}
 	d := RestoreDetail{
 		Source: BackupSource{Place: NewBackupPlace(w.Target, w.Cluster), Label: w.Backup}, Want: *w, Archives: b.sourceArchives(w),
-		Mark: restoreMark(*w), InPlace: f.Data.MountPoint, Settings: b.settingsDetail(n),
+		Mark: restoreMark(*w), InPlace: f.Data.MountPoint, Settings: b.settingsDetail(n), Apart: b.inPlace == nil && !b.c.Archived(),
 	}
 	var s Step
 	what := "a base backup of " + w.Cluster + " from " + w.Target.Name + " (" + later + ")"
@@ -172,6 +192,9 @@ func (b *builder) restoreInstance(n *schema.Node, blocked string, pre []Conditio
 		d.Source.Label, d.SystemIdentifier, d.Want.Timeline = x.Label, x.SystemIdentifier, first(choice.Setting, w.Timeline)
 		d.Tablespaces = b.besideOld(n, x)
 		d.mapTablespaces(x)
+		if own(x) && b.unarchived(cat, w) {
+			d.Archives = nil
+		}
 		s.Changes = restoreChanges(x, choice)
 		what = "base backup " + x.Label + " of " + w.Cluster + " from " + w.Target.Name
 	}

@@ -51,6 +51,9 @@ func SettleRestore(cat *CatalogFact, d *RestoreDetail, major int) (*BackupFact, 
 	}
 	d.Source.Label, d.SystemIdentifier, d.Want.Timeline = x.Label, x.SystemIdentifier, first(choice.Setting, d.Want.Timeline)
 	d.mapTablespaces(x)
+	if own(x) && cat.unarchived() {
+		d.Archives = nil
+	}
 	return x, nil
 }
 

@@ -241,7 +241,7 @@ type ProveDetail struct {
 type RestoreDetail struct {
 	Source           BackupSource
 	Want             schema.Restore    // what was asked for
-	Archives         []HookTarget      // where the WAL of the source is, in the order in which they are asked
+	Archives         []HookTarget      // where the WAL of the source is, in the order in which they are asked; none: the backup has it
 	SystemIdentifier string            // that the backup must have; "" is any
 	Tablespaces      map[string]string // oid -> directory, where it cannot be the one that the backup has
 	Mark             string            // DataFacts.Restored afterwards
@@ -249,6 +249,7 @@ type RestoreDetail struct {
 	WALDir           string            // new directory that pg_wal is to be a link to; "": none
 	Delta            bool              // what lies in the data directory is overwritten with what differs
 	InPlace          bool              // the data directory is a mount point: it is filled, not replaced
+	Apart            bool              // it is a copy of its source, and no archive is declared for it: it must not archive at all
 	Settings         SettingsDetail    // written into the new directory before it appears
 }
 

@@ -90,8 +90,8 @@ IFS= read -r pid <"$f" || exit 3
 case $pid in -*) pid=${pid#-} ;; esac
 [ -n "$pid" ] || exit 3
 kill -0 "$pid" 2>/dev/null || exit 0
-cwd=$(readlink "/proc/$pid/cwd") || exit 3
-[ "$cwd" = "$(cd "$1" && pwd -P)" ] && exit 3
+works=$(stat -L -c %d:%i "/proc/$pid/cwd") && here=$(stat -L -c %d:%i -- "$1") || exit 3
+[ "$works" = "$here" ] && exit 3
 exit 0
 `
 	_, err := i.script(ctx, "is a server running on the data directory", text, i.DataDir)

@@ -19,6 +19,7 @@ type Restore struct {
 	SystemIdentifier string // that the copy must have; "" is any
 	MoveAside        bool
 	Delta            bool // Copy goes over what lies in the data directory, and keeps nothing of it
+	Apart            bool // what archives the source's WAL must not archive the copy's
 	Settings         planner.SettingsDetail
 	Mark             string    // content of planner.RestoredFile, without which PostgreSQL does not recover
 	Now              time.Time // names what is moved aside
@@ -70,11 +71,41 @@ func (i *Instance) restored(ctx context.Context, r Restore, dir string) error {
 	if err := i.copiedFiles(ctx, r.Settings, r.Notice, dir, nil); err != nil {
 		return err
 	}
+	if r.Apart {
+		if err := i.archiveNothing(ctx, dir, r.Notice); err != nil {
+			return err
+		}
+	}
 	if err := i.copy(ctx, dir, r.Recover, r.Sink); err != nil {
 		return fmt.Errorf("write the settings of the recovery: %w", err)
 	}
 	// Last of all: without it the recovery does not begin.
 	return remote.WriteFile(ctx, i.Host, path.Join(dir, planner.RestoredFile), []byte(r.Mark+"\n"), remote.FileOptions{Mode: 0o600, As: i.Owner})
+}
+
+// archiveNothing lets the server of a copied directory archive nothing, whatever the files
+// that came with it say: that leads into the archive of its source.
+func (i *Instance) archiveNothing(ctx context.Context, dir string, notice func(string)) error {
+	file := path.Join(dir, "postgresql.auto.conf")
+	text, present, err := i.read(ctx, file)
+	if err != nil {
+		return err
+	}
+	text = withoutSettings(text, []string{"archive_mode"})
+	if text != "" && !strings.HasSuffix(text, "\n") {
+		text += "\n"
+	}
+	text += "archive_mode = 'off'\n"
+	if present {
+		err = i.replace(ctx, file, text)
+	} else {
+		err = remote.WriteFile(ctx, i.Host, file, []byte(text), remote.FileOptions{Mode: 0o600, As: i.Owner})
+	}
+	if err != nil {
+		return fmt.Errorf("turn archiving off, lest the copy archive where its source does: %w", err)
+	}
+	notice("the copy archives nothing: no archive is declared for it, and what came with it may lead into that of its source (archive_mode is off in postgresql.auto.conf)")
+	return nil
 }
 
 // copy runs a program of ours on a directory that is being made.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"pg_manage/executor/event"
 	"pg_manage/executor/repo"
+	"pg_manage/executor/repo/catalog"
 	"pg_manage/executor/wal"
 	"pg_manage/executor/wal/audit"
 	"pg_manage/executor/wal/locate"
@@ -33,6 +35,7 @@ func locatePoint(ctx context.Context, w Work, req *LocateRequest) (*LocateResult
 		return nil, err
 	}
 	q := planner.RecoveryQuery{Backups: facts(entries), Backup: req.Backup, Point: req.Recovery.point(), Timeline: req.Recovery.Timeline}
+	needed := slices.ContainsFunc(entries, func(e catalog.Entry) bool { return e.WAL != catalog.WALIncluded }) // an archive, by some backup
 	res := &LocateResult{Version: Version, Archives: []planner.ArchiveWAL{}, Found: []planner.WALPosition{}}
 	if len(req.Archives) == 0 {
 		res.Archives = append(res.Archives, planner.ArchiveWAL{}) // which says that there is none
@@ -42,7 +45,11 @@ func locatePoint(ctx context.Context, w Work, req *LocateRequest) (*LocateResult
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		if err != nil {
+		switch {
+		case err == nil:
+		case wal.IsNotInitialised(err) && !needed: // the source is a cluster without an archive
+			archived = planner.ArchiveWAL{}
+		default:
 			archived = planner.ArchiveWAL{Target: t.Name, Error: err.Error()}
 		}
 		res.Archives = append(res.Archives, archived)

@@ -28,6 +28,9 @@ const identityVersion = 1
 // errNotInitialised is an archive that nobody has set up.
 var errNotInitialised = errors.New("there is no archive: if there was one, mount its disk or put back its archive.json, else run pg_manage apply, which creates it")
 
+// IsNotInitialised says whether an error is that of an archive which nobody has set up.
+func IsNotInitialised(err error) bool { return errors.Is(err, errNotInitialised) }
+
 // readIdentity reads archive.json. errNotInitialised means that it surely isn't there.
 func (s *site) readIdentity(ctx context.Context) (*Identity, error) {
 	name := s.identityName()

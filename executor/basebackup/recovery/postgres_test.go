@@ -49,6 +49,10 @@ func TestPostgreSQLEndsRecoveryWhereTheSettingsSay(t *testing.T) {
 	}
 	s.Stop(s.Data)
 	s.Run("sed", "-i", "s/^archive_mode = on/archive_mode = off/", s.Root+"/copy/postgresql.conf") // no copy gets into the way of the next
+	// What the source's own files say of some other recovery steers none of ours.
+	for _, line := range []string{"recovery_target_inclusive = off", "recovery_min_apply_delay = 1d", "archive_cleanup_command = 'touch " + in + "/cleaned'", "recovery_end_command = 'touch " + in + "/cleaned'"} {
+		s.Run("sed", "-i", "$ a "+line, s.Root+"/copy/postgresql.conf")
+	}
 	three := rows[2]
 	for name, want := range map[string]struct {
 		target Target
@@ -87,6 +91,9 @@ func TestPostgreSQLEndsRecoveryWhereTheSettingsSay(t *testing.T) {
 		})
 	}
 	s.T = t
+	if there(in, "cleaned") {
+		t.Error("a command of the source was run in its archive")
+	}
 }
 
 // recovered waits until the server is open, which without hot_standby it is when recovery has ended.

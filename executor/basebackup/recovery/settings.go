@@ -205,15 +205,20 @@ func (s Settings) lines() ([]setting, error) {
 	case t.Exclusive && t.Time.IsZero() && t.LSN == 0 && t.XID == "":
 		return nil, errors.New("exclusive goes with a time, an LSN or a transaction")
 	}
-	if t.Exclusive {
-		add("recovery_target_inclusive", "off")
-	}
 	timeline, err := s.timeline()
 	if err != nil {
 		return nil, err
 	}
 	if s.RestoreCommand == "" && !s.Standby {
 		return nil, nil
+	}
+	if !s.Standby {
+		add("recovery_target_inclusive", map[bool]string{true: "off", false: "on"}[t.Exclusive])
+		// The source may have these in files that we leave alone: to clean up its archive, to
+		// lag behind its primary, to take over from it.
+		add("archive_cleanup_command", "")
+		add("recovery_end_command", "")
+		add("recovery_min_apply_delay", "0")
 	}
 	add("recovery_target_timeline", timeline)
 	if !s.Standby {

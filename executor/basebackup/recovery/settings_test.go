@@ -50,12 +50,12 @@ func TestTheSourcesRecoveryGivesWayToOurs(t *testing.T) {
 		s    Settings
 		want string
 	}{
-		{Settings{RestoreCommand: `cp 'a b/%f' "%p"`}, "recovery_target_timeline = 'latest'\nrecovery_target_action = 'promote'\nrestore_command = 'cp ''a b/%f'' \"%p\"'\n"},
-		{Settings{RestoreCommand: "x", Target: Target{Time: time.Date(2026, 11, 22, 22, 55, 1, 123456789, berlin), Exclusive: true, Timeline: "007"}}, "recovery_target_time = '2026-11-22 21:55:01.123456+00'\nrecovery_target_inclusive = 'off'\nrecovery_target_timeline = '7'\nrecovery_target_action = 'promote'\nrestore_command = 'x'\n"},
-		{Settings{RestoreCommand: "x", Target: Target{LSN: 0x3000060, Timeline: "current"}, Action: "pause"}, "recovery_target_lsn = '0/3000060'\nrecovery_target_timeline = 'current'\nrecovery_target_action = 'pause'\nrestore_command = 'x'\n"},
-		{Settings{RestoreCommand: "x", Target: Target{XID: "0731"}}, "recovery_target_xid = '731'\nrecovery_target_timeline = 'latest'\nrecovery_target_action = 'promote'\nrestore_command = 'x'\n"},
-		{Settings{RestoreCommand: "x", Target: Target{Name: "it's"}}, "recovery_target_name = 'it''s'\nrecovery_target_timeline = 'latest'\nrecovery_target_action = 'promote'\nrestore_command = 'x'\n"},
-		{Settings{RestoreCommand: "x", Target: Target{Immediate: true}}, "recovery_target = 'immediate'\nrecovery_target_timeline = 'latest'\nrecovery_target_action = 'promote'\nrestore_command = 'x'\n"},
+		{Settings{RestoreCommand: `cp 'a b/%f' "%p"`}, "recovery_target_inclusive = 'on'\narchive_cleanup_command = ''\nrecovery_end_command = ''\nrecovery_min_apply_delay = '0'\nrecovery_target_timeline = 'latest'\nrecovery_target_action = 'promote'\nrestore_command = 'cp ''a b/%f'' \"%p\"'\n"},
+		{Settings{RestoreCommand: "x", Target: Target{Time: time.Date(2026, 11, 22, 22, 55, 1, 123456789, berlin), Exclusive: true, Timeline: "007"}}, "recovery_target_time = '2026-11-22 21:55:01.123456+00'\nrecovery_target_inclusive = 'off'\narchive_cleanup_command = ''\nrecovery_end_command = ''\nrecovery_min_apply_delay = '0'\nrecovery_target_timeline = '7'\nrecovery_target_action = 'promote'\nrestore_command = 'x'\n"},
+		{Settings{RestoreCommand: "x", Target: Target{LSN: 0x3000060, Timeline: "current"}, Action: "pause"}, "recovery_target_lsn = '0/3000060'\nrecovery_target_inclusive = 'on'\narchive_cleanup_command = ''\nrecovery_end_command = ''\nrecovery_min_apply_delay = '0'\nrecovery_target_timeline = 'current'\nrecovery_target_action = 'pause'\nrestore_command = 'x'\n"},
+		{Settings{RestoreCommand: "x", Target: Target{XID: "0731"}}, "recovery_target_xid = '731'\nrecovery_target_inclusive = 'on'\narchive_cleanup_command = ''\nrecovery_end_command = ''\nrecovery_min_apply_delay = '0'\nrecovery_target_timeline = 'latest'\nrecovery_target_action = 'promote'\nrestore_command = 'x'\n"},
+		{Settings{RestoreCommand: "x", Target: Target{Name: "it's"}}, "recovery_target_name = 'it''s'\nrecovery_target_inclusive = 'on'\narchive_cleanup_command = ''\nrecovery_end_command = ''\nrecovery_min_apply_delay = '0'\nrecovery_target_timeline = 'latest'\nrecovery_target_action = 'promote'\nrestore_command = 'x'\n"},
+		{Settings{RestoreCommand: "x", Target: Target{Immediate: true}}, "recovery_target = 'immediate'\nrecovery_target_inclusive = 'on'\narchive_cleanup_command = ''\nrecovery_end_command = ''\nrecovery_min_apply_delay = '0'\nrecovery_target_timeline = 'latest'\nrecovery_target_action = 'promote'\nrestore_command = 'x'\n"},
 		{Settings{RestoreCommand: "x", Standby: true}, "recovery_target_timeline = 'latest'\nrestore_command = 'x'\n"},
 		{Settings{}, ""},
 	} {
@@ -173,11 +173,11 @@ func FuzzChanged(f *testing.F) {
 			t.Fatalf("%q became %q, not %q: %v", text, without, plain, err)
 		}
 		entries, err := postgres.ParseConf(strings.TrimPrefix(with, plain))
-		if err != nil || len(entries) != 3 {
+		if err != nil || len(entries) != 7 {
 			t.Fatalf("%q: %v %v", with, entries, err)
 		}
-		if entries[2].Value != command && !strings.ContainsAny(command, "\r") {
-			t.Fatalf("%q became %q", command, entries[2].Value)
+		if entries[6].Value != command && !strings.ContainsAny(command, "\r") {
+			t.Fatalf("%q became %q", command, entries[6].Value)
 		}
 	})
 }

@@ -208,12 +208,13 @@ func refuseRunning(dir string) error {
 	if err := unix.Kill(pid, 0); errors.Is(err, unix.ESRCH) {
 		return nil
 	}
-	cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
+	// Not by its path: the directory may be mounted at several, also where we don't see it.
+	works, err := os.Stat(fmt.Sprintf("/proc/%d/cwd", pid))
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 		return nil // gone meanwhile
 	}
-	real, resolved := filepath.EvalSymlinks(dir)
-	if err != nil || resolved != nil || cwd == real {
+	here, looked := os.Stat(dir)
+	if err != nil || looked != nil || os.SameFile(works, here) {
 		return fmt.Errorf("a server (process %d) runs on %s: stop it first, if it is not needed", pid, dir)
 	}
 	return nil

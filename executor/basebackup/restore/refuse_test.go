@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"os"
@@ -288,4 +289,37 @@ func TestADiskThatFillsUpMeanwhileLeavesNothingToStart(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	w.same(o.DataDir)
+}
+
+// TestAServerThatKnowsItsDirectoryByAnotherPath: a bind mount, which only the server may see.
+func TestAServerThatKnowsItsDirectoryByAnotherPath(t *testing.T) {
+	dir := t.TempDir()
+	there := filepath.Join(t.TempDir(), "there")
+	if err := os.Mkdir(there, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"--mount", "sh", "-c", `mount --bind "$1" "$2" && cd "$2" && echo ready && exec cat`, "sh", dir, there}
+	if os.Getuid() != 0 {
+		args = append([]string{"--map-root-user"}, args...)
+	}
+	server := exec.Command("unshare", args...)
+	in, err := server.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := server.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = in.Close(), server.Wait() }()
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(line, err)
+	}
+	backuptest.Write(t, dir, "postmaster.pid", fmt.Appendf(nil, "%d\n%s\n", server.Process.Pid, there))
+	if err := refuseRunning(dir); err == nil || !strings.Contains(err.Error(), "stop it first") {
+		t.Errorf("a server runs on it: %v", err)
+	}
 }

@@ -31,15 +31,15 @@ func running(dataDir string) (int, error) {
 	if err := syscall.Kill(pid, 0); errors.Is(err, syscall.ESRCH) {
 		return 0, nil
 	}
-	real, err := filepath.EvalSymlinks(dataDir)
+	here, err := os.Stat(dataDir)
 	if err != nil {
 		return 0, err
 	}
-	cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
+	works, err := os.Stat(fmt.Sprintf("/proc/%d/cwd", pid)) // its path may be another one, by a mount
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ESRCH):
 		return 0, nil // it has ended meanwhile
-	case err != nil || cwd == real:
+	case err != nil || os.SameFile(works, here):
 		return pid, nil // what cannot be looked at may be a server
 	}
 	return 0, nil

@@ -30,6 +30,12 @@ func (r *run) summaries(ctx context.Context, _ *session) (pack.Summary, error) {
 	if r.parent == nil || !r.facts.summaries || !r.parent.serves(r) {
 		return nil, nil
 	}
+	// A server that was brought back to an older backup, or to a snapshot of its disk, may go on
+	// with the timeline and the LSNs of what it wrote before. An archive refuses its WAL then;
+	// without one only the files themselves tell.
+	if r.o.Archive == nil {
+		return nil, nil
+	}
 	// pg_checksums writes every page of a stopped server, of which no WAL tells.
 	if r.info.Checksums && !r.parent.info.Checksums {
 		r.o.notice("all files are read, since checksums of pages were turned on after the backup %s", r.parent.info.Label)
