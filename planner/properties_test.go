@@ -51,21 +51,29 @@ func TestPropertyConverges(t *testing.T) {
 			return // the target did not take it, and could not be asked before
 		}
 		for _, s := range after.Steps {
-			if s.Blocked == "" {
+			if s.Blocked == "" && !blocked(p, s.ID) {
 				t.Fatalf("%s is in the plan again: %s\nfirst %v\nthen %v\n%s", s.ID, s.Reason, steps(p), steps(after), w)
 			}
 		}
-		if !p.HasErrors() && !after.Empty() && !onlyFloors(after) {
+		if !p.HasErrors() && !after.Empty() && !onlyLearnt(after) {
 			t.Fatalf("not empty: %v %+v", steps(after), after.Findings)
 		}
 	})
 }
 
-// onlyFloors says that nothing is wrong but a limit of the primary which nobody
-// declared, and which was not known before a server was started.
-func onlyFloors(p *Plan) bool {
+// blocked says that a step stood in a plan and could not be done then: it may be done after
+// that plan has mended what was in the way, as far as it could know.
+func blocked(p *Plan, id string) bool {
+	return slices.ContainsFunc(p.Steps, func(s Step) bool { return s.ID == id && s.Blocked != "" })
+}
+
+// onlyLearnt says that nothing is wrong but what could not be known before this plan was
+// carried out: a limit of the primary which nobody declared and which was not known before a
+// server was started, or a target that no node could ask before it had the programs.
+func onlyLearnt(p *Plan) bool {
 	return len(p.Steps) == 0 && !slices.ContainsFunc(p.Findings, func(f Finding) bool {
-		return f.Severity == schema.SeverityError && !strings.Contains(f.Summary, "would be below the 300 of the primary")
+		return f.Severity == schema.SeverityError && !strings.Contains(f.Summary, "would be below the 300 of the primary") &&
+			!(strings.Contains(f.Summary, "are not known") && strings.Contains(f.Detail, "connection refused"))
 	})
 }
 
@@ -83,12 +91,12 @@ func TestPropertyInterrupted(t *testing.T) {
 		v.apply(t, c, again, len(again.Steps))
 		last := v.plan(c)
 		for _, s := range last.Steps {
-			if s.Blocked == "" {
+			if s.Blocked == "" && !blocked(again, s.ID) {
 				t.Fatalf("killed after %d of %v: then %v, and still %s", done, steps(p), steps(again), s.ID)
 			}
 		}
 		// With something in the way, what is learnt between two runs may be in the way too.
-		if a, b := w.end(), v.end(); a != b && !p.HasErrors() {
+		if a, b := w.end(), v.end(); a != b && !p.HasErrors() && !again.HasErrors() {
 			t.Fatalf("killed after %d of %v, then %v:\n%s\nwithout:\n%s", done, steps(p), steps(again), b, a)
 		}
 	})
