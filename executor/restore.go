@@ -46,7 +46,7 @@ func (w *work) restore(ctx context.Context, d planner.RestoreDetail) error {
 		return err
 	}
 	config := path.Join(w.in.State, planner.RestoreConfigFile)
-	command := planner.RestoreCommand(w.in.Tool, config, "")
+	command := planner.RecoverCommand(w.in.Tool, config)
 	if len(d.Archives) == 0 { // the WAL of the backup ends where the backup does
 		command, target.Immediate = "", false
 	}

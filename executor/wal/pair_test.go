@@ -62,6 +62,7 @@ func TestAPairOfFramesThatIsCutBetweenThemIsRefusedEverywhere(t *testing.T) {
 	if err := os.Mkdir("pg_wal/archive_status", 0o700); err != nil {
 		t.Fatal(err)
 	}
+	in.write("pg_wal/archive_status/"+seg1+".done", nil)
 	in.must(ExitOK, "archive", "pg_wal/"+seg1)
 	in.must(ExitOK, "audit")
 	file := in.stored(seg1[:16] + "/" + seg1 + ".zst")
