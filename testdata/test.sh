@@ -16,10 +16,19 @@ slow=(
   # executor
   TestAbortedAtEveryStep TestLostConnections TestBackupsAndWhatComesOfThem TestClusterFromBackupOfAnother TestRestoreThatIsCutOff
   TestDeltaThatIsCutOff TestDeltaThatFailsInItsMiddle TestSeveralArchives TestArchive TestMoveAside TestOverSSH
+  TestADeltaThatIsCutOffBeforeItsRecoveryIsSetUpIsNotOpened TestARestoreKeepsWALOnItsDisk
+  TestABackupThatIsEndedAtAnyMomentIsNone TestARestoreThatIsEndedAtAnyMomentIsTakenUp TestAVerifyThatIsEndedFindsNoDamage
+  TestAnExpiryThatIsEndedAtAnyMomentLeavesWhatIsListedWhole TestBackupsExpiryRestoreAndVerifyAllAtOnce
   # executor/basebackup
   TestAnOlderServerBuildsUponAYoungerParent TestChainIsWhatTheServerWas TestFailingArchiveIsNamed TestFullBackupUnderLoad
   TestIdlePrimaryDoesNotHang TestIncrementalBackup TestOutageOfTheArchivePasses TestArchiveElsewhereIsNotAwaitedForEver
   TestServerWithoutArchivingIsRefused TestStandbyIsBackedUpWhileItsPrimaryIsIdle TestWrongServersAreRefused
+  TestChecksumsTurnedOnBetweenBackups TestIncrementalOfAServerThatWentBack TestServerThatDiesBehindTheCopyIsWaitedFor
+  TestSessionThatIsKilledEndsTheBackup TestKilledBackupIsNotListed TestTwoBackupsAtOnceOfOneInstance
+  TestStandbyThatIsRestartedEndsTheBackup TestServerThatComesBackEndsTheBackup TestFullDiskOfTheNodeEndsAnIncrementalBackup
+  TestFileThatTheDiskCannotReadEndsTheBackup TestFullBackupIsRestoredByTarAlone TestManySmallFiles
+  TestAServerIsNotOpenedBeforeItIsKnownWhereItsRecoveryEnds TestARecoveryStopsAtATablespaceThatIsNewerThanTheBackup
+  TestADrillDoesNothingOfWhatTheSourceDoesByItself TestWALThatAStandbyHasReceivedIsNoArchivedWAL
   TestWALThatIsNotKeptIsTold TestATablespaceBehindARelativeLinkIsNotLeftOut TestServerThatIsKilledEndsTheBackup
   TestADrillProvesABackupAndLeavesNothing TestADrillLeavesTheTablespacesOfTheSourceAlone TestWhatIsWrongWithABackupIsAProblem
   TestAfterAKillTheNextDrillClearsAwayServerAndFiles TestPostgreSQLEndsRecoveryWhereTheSettingsSay TestTarAndZstdAloneRestoreAFullBackup
@@ -28,7 +37,7 @@ slow=(
   TestConformanceThroughSSHD TestReadCut TestRangeCut TestRealServer TestLeashKillsTheDefiant
   TestConformanceWithoutPrefix TestConformanceOfUploadsInParts TestFUSEWithoutNoReplace TestBigStreams
   # executor/wal
-  TestPostgreSQL TestPostgreSQLAndItsArchiver TestEveryTarget TestWALOfARealServer TestWhatIsLocatedIsWhatPgWaldumpTells
+  TestPostgreSQL TestPostgreSQLAndItsArchiver TestEveryTarget TestSignals TestWALOfARealServer TestWhatIsLocatedIsWhatPgWaldumpTells
   # schema
   TestFunctionsTakeAnything
 )
@@ -163,6 +172,7 @@ if [ -z "$fast" ]; then
   done
 fi
 step vet go vet ./... "${testdata[@]}"
+[ -n "$fast" ] || step "vet for arm64" env GOARCH=arm64 CGO_ENABLED=0 go vet ./...
 step gofumpt formatted
 step staticcheck go tool staticcheck ./... "${testdata[@]}"
 how=(-race)
