@@ -233,8 +233,11 @@ func (n *node) kill(sig syscall.Signal) int {
 }
 
 // stored says what the archive has of a segment: nothing, or bytes that were checked.
-func (n *node) stored(i int) ([]byte, error) {
-	f, err := os.Open(filepath.Join(n.target, "pg_archlog/main", seg(i)[:16], seg(i)+".zst"))
+func (n *node) stored(i int) ([]byte, error) { return n.storedAt(n.target, i) }
+
+// storedAt is what a target has of a segment. How it is stored may differ: in one frame or in two.
+func (n *node) storedAt(target string, i int) ([]byte, error) {
+	f, err := os.Open(filepath.Join(target, "pg_archlog/main", seg(i)[:16], seg(i)+".zst"))
 	if err != nil {
 		return nil, err
 	}
