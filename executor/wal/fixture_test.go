@@ -149,8 +149,13 @@ func (in *instance) load(open Opener) *Instance {
 // inArchive gives the names of all files in the archive, unfinished ones too.
 func (in *instance) inArchive() map[string]string {
 	in.t.Helper()
+	return in.inArchiveOf(in.target)
+}
+
+func (in *instance) inArchiveOf(target string) map[string]string {
+	in.t.Helper()
 	found := map[string]string{}
-	err := filepath.WalkDir(in.target, func(path string, d os.DirEntry, err error) error {
+	err := filepath.WalkDir(target, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
