@@ -23,7 +23,13 @@
 // use its segment again at once. Nothing is ever dropped, and what cannot be queued is
 // not acknowledged, unless somebody declared a queue_limit. What is given up then is
 // written down first (dropped/<target>.jsonl) and told by status until it is stored
-// after all. Restore asks the targets in their order, and takes the first whole file.
+// after all. A target that cannot be reached is looked for in the background, so that what
+// is over the limit does not wait for a dial of its own.
+//
+// Restore asks the targets in their order, and takes the first whole file. Where the stored
+// form bears no checksum (compression "none" without recipients) it looks through a
+// segment's pages and records, and at the start of the next segment, since PostgreSQL
+// takes the first record that is not right for the end of WAL.
 //
 // Identity is checked at both ends: hook.json names the data directory that it is for,
 // archive.json the system identifier that it takes. Where the target is a directory
