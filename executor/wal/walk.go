@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"pg_manage/executor/repo/codec"
 	"pg_manage/executor/repo/storage"
 	"pg_manage/executor/wal/audit/walcheck"
 	"pg_manage/schema/postgres"
@@ -36,26 +37,35 @@ func (s *site) walk(ctx context.Context, f postgres.WALFile, r io.Reader, size i
 		return err
 	}
 	stored, name, err := s.open(ctx, next)
+	if err == nil {
+		defer stored.Close() //nolint:errcheck // read only
+	}
 	if errors.Is(err, storage.ErrNotExist) {
 		return nil // the WAL may end here
 	}
-	if err != nil {
-		return fmt.Errorf("whether it is whole can only be told from the segment after it: %w", err)
-	}
-	defer stored.Close() //nolint:errcheck // read only
-	if res.Why != nil {
+	if res.Why != nil && (err == nil || itsOwn(err)) {
 		return fmt.Errorf("%w, and the WAL goes on in %s", res.Why, name)
 	}
-	head, err := walcheck.CheckHead(stored, walcheck.Segment{File: next, Size: size, Start: start + postgres.LSN(size)}, system)
-	var damaged *walcheck.DamageError
-	if errors.As(err, &damaged) {
-		return nil // it says so itself when it is asked for
+	var head walcheck.Head
+	if err == nil {
+		head, err = walcheck.CheckHead(stored, walcheck.Segment{File: next, Size: size, Start: start + postgres.LSN(size)}, system)
 	}
-	if err != nil {
+	switch {
+	case itsOwn(err):
+		return nil // it says so itself when it is asked for
+	case err != nil:
 		return fmt.Errorf("whether it is whole can only be told from the segment after it: %s: %w", name, err)
 	}
 	if _, err := walcheck.Join(res.Tail, head, start+postgres.LSN(size)); err != nil {
 		return fmt.Errorf("%w: this file or %s is damaged", err, name)
 	}
 	return nil
+}
+
+// itsOwn says whether a file that is there cannot be read for what it is.
+func itsOwn(err error) bool {
+	var damaged *walcheck.DamageError
+	var object *codec.DamagedError
+	var locked *codec.NoIdentityError
+	return errors.As(err, &damaged) || errors.As(err, &object) || errors.As(err, &locked)
 }

@@ -140,6 +140,32 @@ func TestASegmentInWhichTheWALEndsIsRestoredWithoutChecksum(t *testing.T) {
 	}
 }
 
+// TestDamageOfTheNextSegmentIsToldWhenThatIsAskedFor: what is whole before it is restored.
+func TestDamageOfTheNextSegmentIsToldWhenThatIsAskedFor(t *testing.T) {
+	in, w := bare(t)
+	for n := uint64(1); n <= 3; n++ {
+		in.must(ExitOK, "archive", "pg_wal/"+w.Name(n))
+	}
+	for what, spoil := range map[string]func(b []byte) []byte{
+		"cut to nothing": func([]byte) []byte { return nil },
+		"cut":            func(b []byte) []byte { return b[:30] },
+		"another's":      func(b []byte) []byte { b[24] ^= 1; return b },
+		"a later record": func(b []byte) []byte { b[500_000] ^= 1; return b },
+	} {
+		in.spoil(w.Name(2), spoil(slices.Clone(w.Segments[2])))
+		t.Log(what)
+		in.restored(w.Name(1), ExitOK)
+		in.restored(w.Name(2), ExitUnclear)
+	}
+	// Which one of two is damaged can not be told where a record of both is wrong.
+	bad := slices.Clone(w.Segments[2])
+	bad[50] ^= 1
+	in.spoil(w.Name(2), bad)
+	if said := in.restored(w.Name(1), ExitUnclear); !strings.Contains(said, w.Name(2)) {
+		t.Fatal(said)
+	}
+}
+
 // TestATimelineThatWasLeftIsRestoredWithoutChecksum has a fork in the middle of a segment,
 // and one at its end.
 func TestATimelineThatWasLeftIsRestoredWithoutChecksum(t *testing.T) {
