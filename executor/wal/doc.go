@@ -54,6 +54,16 @@
 // outside standby mode into 200, since Go's runtime ends a program with 2 that gets no
 // memory. A command that is missing or not known ends with 127, as a program that is not
 // there: it may be a restore that somebody misspelled.
+//
+// A standby that is promoted while the archive is away: PostgreSQL looks for the first
+// history file that is not there to number its timeline (timeline.c, findNewestTimeLine), in
+// standby mode still, and takes 2 for "not there", so that it may choose a number that the
+// archive has from another promotion. A status above 125 would stop the server, at the
+// promotion and whenever a standby looks for new timelines during an outage, and a
+// promotion is needed most when much is away; nothing tells the one call from the other.
+// So the number is let pass, and nothing is lost: archive refuses the second history file
+// of a name, PostgreSQL offers that before any segment, and WAL waits in pg_wal until the
+// server has an archive of its own.
 package wal
 
 // Exit statuses; see the package's description.
