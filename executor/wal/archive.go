@@ -91,8 +91,7 @@ func (in *Instance) storeRequired(ctx context.Context, src *source, system uint6
 	var all sync.WaitGroup
 	for i, t := range required {
 		all.Go(func() {
-			errs[i] = in.links.use(ctx, t, func(s *site) error { return s.store(ctx, src, system) })
-			if errs[i] != nil && t.QueueLimit > 0 {
+			if errs[i] = in.storeAt(ctx, t, src, system); errs[i] != nil && t.QueueLimit > 0 {
 				errs[i] = in.dropWaiting(ctx, t, src, errs[i])
 			}
 			if errs[i] != nil && len(in.Config.Targets) > 1 {
@@ -102,6 +101,24 @@ func (in *Instance) storeRequired(ctx context.Context, src *source, system uint6
 	}
 	all.Wait()
 	return errors.Join(errs...)
+}
+
+// storeAt stores a file at a target. One that may be given up does not wait out another
+// dial to a target that is known to be away.
+func (in *Instance) storeAt(ctx context.Context, t repo.Target, src *source, system uint64) error {
+	limited := in.away != nil && t.QueueLimit > 0
+	if limited && src.f.IsSegment() {
+		if why := in.away.of(t.Name); why != nil {
+			if _, waiting, err := in.Config.Backlog(); err == nil && waiting > t.QueueLimit {
+				return why
+			}
+		}
+	}
+	err := in.links.use(ctx, t, func(s *site) error { return s.store(ctx, src, system) })
+	if limited {
+		in.away.note(t, err)
+	}
+	return err
 }
 
 // dropWaiting gives a file up for a required target that does not take it, when more

@@ -238,10 +238,20 @@ func standby(dataDir string) bool {
 // File is the path of the configuration.
 func (c *Config) File() string { return c.file }
 
-// Spool is the directory of what restore fetches ahead.
+// Spool is the directory of what restore fetches ahead. In a place that instances share it
+// bears the length of the first name too: "a-b" and "c" are not "a" and "b-c".
 func (c *Config) Spool() string {
+	if c.SpoolDir != "" {
+		return filepath.Join(c.SpoolDir, fmt.Sprintf("pg_manage.%d-%s-%s", len(c.Cluster), c.Cluster, c.Node))
+	}
+	return c.beside("spool")
+}
+
+// FormerSpool is where earlier versions had the spool, or "": it is of no use any more, and
+// what lies there can be fetched again.
+func (c *Config) FormerSpool() string {
 	if c.SpoolDir != "" {
 		return filepath.Join(c.SpoolDir, "pg_manage-"+c.Cluster+"-"+c.Node)
 	}
-	return c.beside("spool")
+	return ""
 }

@@ -23,7 +23,13 @@
 // use its segment again at once. Nothing is ever dropped, and what cannot be queued is
 // not acknowledged, unless somebody declared a queue_limit. What is given up then is
 // written down first (dropped/<target>.jsonl) and told by status until it is stored
-// after all. Restore asks the targets in their order, and takes the first whole file.
+// after all. A target that cannot be reached is looked for in the background, so that what
+// is over the limit does not wait for a dial of its own.
+//
+// Restore asks the targets in their order, and takes the first whole file. Where the stored
+// form bears no checksum (compression "none" without recipients) it looks through a
+// segment's pages and records, and at the start of the next segment, since PostgreSQL
+// takes the first record that is not right for the end of WAL.
 //
 // Identity is checked at both ends: hook.json names the data directory that it is for,
 // archive.json the system identifier that it takes. Where the target is a directory
@@ -48,6 +54,16 @@
 // outside standby mode into 200, since Go's runtime ends a program with 2 that gets no
 // memory. A command that is missing or not known ends with 127, as a program that is not
 // there: it may be a restore that somebody misspelled.
+//
+// A standby that is promoted while the archive is away: PostgreSQL looks for the first
+// history file that is not there to number its timeline (timeline.c, findNewestTimeLine), in
+// standby mode still, and takes 2 for "not there", so that it may choose a number that the
+// archive has from another promotion. A status above 125 would stop the server, at the
+// promotion and whenever a standby looks for new timelines during an outage, and a
+// promotion is needed most when much is away; nothing tells the one call from the other.
+// So the number is let pass, and nothing is lost: archive refuses the second history file
+// of a name, PostgreSQL offers that before any segment, and WAL waits in pg_wal until the
+// server has an archive of its own.
 package wal
 
 // Exit statuses; see the package's description.

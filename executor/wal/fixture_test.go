@@ -5,13 +5,13 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"pg_manage/executor/repo"
 	"pg_manage/executor/repo/storage"
+	"pg_manage/executor/wal/audit/walcheck/waltest"
 	"pg_manage/schema/postgres"
 )
 
@@ -72,7 +72,7 @@ func (in *instance) write(name string, content []byte) {
 	}
 }
 
-// segment is the content of a segment whose header fits its name, and of which a quarter is not zero.
+// segment is the content of a whole segment of this name, of which a quarter is not zero.
 func segment(t *testing.T, name string, seed uint64) []byte {
 	t.Helper()
 	f, err := postgres.ClassifyWALName(name)
@@ -83,20 +83,13 @@ func segment(t *testing.T, name string, seed uint64) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := make([]byte, segSize)
-	r := rand.New(rand.NewPCG(seed, 1))
-	for i := 0; i < len(b)/4; i += 8 {
-		binary.LittleEndian.PutUint64(b[i:], r.Uint64())
+	n := uint64(start) / uint64(segSize)
+	w := waltest.New(system, uint32(f.Timeline), uint64(segSize), n, seed)
+	for w.Pos < uint64(start)+uint64(segSize)/4 {
+		w.Record(2000)
 	}
-	le := binary.LittleEndian
-	le.PutUint16(b[0:], 0xD116)
-	le.PutUint16(b[2:], 2)
-	le.PutUint32(b[4:], uint32(f.Timeline))
-	le.PutUint64(b[8:], uint64(start))
-	le.PutUint64(b[24:], system)
-	le.PutUint32(b[32:], segSize)
-	le.PutUint32(b[36:], 8192)
-	return b
+	w.Switch()
+	return w.Segments[n]
 }
 
 // hook runs a subcommand and gives its status and what it said.
@@ -149,8 +142,13 @@ func (in *instance) load(open Opener) *Instance {
 // inArchive gives the names of all files in the archive, unfinished ones too.
 func (in *instance) inArchive() map[string]string {
 	in.t.Helper()
+	return in.inArchiveOf(in.target)
+}
+
+func (in *instance) inArchiveOf(target string) map[string]string {
+	in.t.Helper()
 	found := map[string]string{}
-	err := filepath.WalkDir(in.target, func(path string, d os.DirEntry, err error) error {
+	err := filepath.WalkDir(target, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}

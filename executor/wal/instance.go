@@ -22,6 +22,7 @@ type Instance struct {
 	Config *Config
 	links  *links
 	forms  map[string]*forms // by target
+	away   *outages          // nil where a process serves one file
 	queues map[string]*queue // by target; nothing is added to that of a required one, but it may not have been required always
 }
 
@@ -60,6 +61,14 @@ func NewInstance(c *Config, open Opener, keep bool) (*Instance, error) {
 		}
 		return &site{c: c, t: t, d: d, forms: in.forms[t.Name]}, nil
 	})
+	if keep {
+		in.away = newOutages(func(ctx context.Context, t repo.Target) error {
+			return in.links.use(ctx, t, func(s *site) error {
+				_, err := s.readIdentity(ctx)
+				return err
+			})
+		})
+	}
 	return in, nil
 }
 
@@ -77,7 +86,12 @@ func newForms(t repo.Target) (*forms, error) {
 }
 
 // Close ends the connections.
-func (in *Instance) Close() error { return in.links.close() }
+func (in *Instance) Close() error {
+	if in.away != nil {
+		in.away.close()
+	}
+	return in.links.close()
+}
 
 // OpenTarget connects to a target with the keys that this instance has. A refused
 // login's error has the line that the account there needs; with create, a key is made

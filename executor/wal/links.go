@@ -99,7 +99,7 @@ func (l *links) acquire(ctx context.Context, t repo.Target) (k *link, kept bool,
 			return nil, false, context.Cause(ctx)
 		case res := <-dialed:
 			if res.Err != nil {
-				return nil, false, res.Err
+				return nil, false, &dialError{res.Err}
 			}
 		}
 	}

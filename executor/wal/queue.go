@@ -217,9 +217,10 @@ func (in *Instance) Queued(target string) <-chan struct{} {
 	return nil
 }
 
-// forward stores a file of the queue at the target, as it is.
+// forward stores a file of the queue at the target, as it is. One that was queued before the
+// target had recipients is encrypted on the way.
 func (s *site) forward(ctx context.Context, q *queue, name string, system uint64) error {
-	plain, _ := codec.Split(name[strings.LastIndexByte(name, '/')+1:])
+	plain, ext := codec.Split(name[strings.LastIndexByte(name, '/')+1:])
 	f, err := postgres.ClassifyWALName(plain)
 	if err != nil {
 		return refuse("%s: %s does not belong there: %w", q.store, name, err)
@@ -232,6 +233,12 @@ func (s *site) forward(ctx context.Context, q *queue, name string, system uint64
 		return err
 	}
 	final := s.dir() + "/" + name
+	if c := s.forms.of(f); c.Encrypts() && !codec.Encrypted(ext) {
+		if r, err = again(ctx, q, name, ext, c, r); err != nil {
+			return err
+		}
+		final = s.dir() + "/" + queueName(c, f)
+	}
 	err = s.put(ctx, final, r, func(ctx context.Context) error {
 		if _, err := s.verify(ctx, system); err != nil {
 			return err
@@ -250,6 +257,35 @@ func (s *site) forward(ctx context.Context, q *queue, name string, system uint64
 		return err
 	}
 	return s.compareQueued(ctx, q, name, final)
+}
+
+// again gives a file of the queue, which raw reads, in the form of another codec. Closing it
+// early ends the encoder.
+func again(ctx context.Context, q *queue, name, ext string, c *codec.Codec, raw io.ReadCloser) (io.ReadCloser, error) {
+	sum, err := digest(ctx, q.store, name, c)
+	var damaged *codec.DamagedError
+	if errors.As(err, &damaged) {
+		err = refuse("%w: it waits in the queue unencrypted, and cannot be encrypted for the target", err)
+	}
+	if err != nil {
+		return nil, errors.Join(err, raw.Close())
+	}
+	plain, err := c.Reader(raw, ext)
+	if err != nil {
+		return nil, errors.Join(err, raw.Close())
+	}
+	pr, pw := io.Pipe()
+	go func() {
+		w, err := c.Writer(pw, sum)
+		if err == nil {
+			_, err = io.Copy(w, plain)
+		}
+		if err == nil {
+			err = w.Close()
+		}
+		pw.CloseWithError(errors.Join(err, plain.Close(), raw.Close()))
+	}()
+	return pr, nil
 }
 
 // compareQueued makes sure that the target has the content of a queued file already.

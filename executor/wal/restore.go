@@ -148,7 +148,12 @@ func (s *site) fetch(ctx context.Context, f postgres.WALFile, dest string, syste
 		_, err = s.verify(ctx, system)
 	}
 	if err == nil {
-		err = place(r, f, dest, system)
+		err = place(r, f, dest, system, func(plain io.Reader, size int64) error {
+			if f.Kind != postgres.WALSegment || !r.unsummed {
+				return nil
+			}
+			return s.walk(ctx, f, plain, size, system)
+		})
 	}
 	if err := errors.Join(err, r.Close()); err != nil {
 		return fmt.Errorf("%s: %s: %w", s.d, name, err)
@@ -156,8 +161,8 @@ func (s *site) fetch(ctx context.Context, f postgres.WALFile, dest string, syste
 	return nil
 }
 
-// place writes the file beside dest, checks it, fsyncs it and gives it its name.
-func place(r io.Reader, f postgres.WALFile, dest string, system uint64) (err error) {
+// place writes the file beside dest, checks it, also with walk, fsyncs it and gives it its name.
+func place(r io.Reader, f postgres.WALFile, dest string, system uint64, walk func(plain io.Reader, size int64) error) (err error) {
 	dir := filepath.Dir(dest)
 	// PostgreSQL removes files of this name when it starts (xlog.c, RemoveTempXlogFiles).
 	temp, err := os.CreateTemp(dir, "xlogtemp.pg_manage.*")
@@ -187,6 +192,9 @@ func place(r io.Reader, f postgres.WALFile, dest string, system uint64) (err err
 	}
 	if err := checkContent(f, head, size, system); err != nil {
 		return fmt.Errorf("what is stored is damaged: %w", err)
+	}
+	if err := walk(io.NewSectionReader(temp, 0, size), size); err != nil {
+		return fmt.Errorf("what is stored bears no checksum, and cannot be given to PostgreSQL as it is: %w", err)
 	}
 	if err := temp.Sync(); err != nil {
 		return err

@@ -126,7 +126,7 @@ func (s *site) listOthers(ctx context.Context, dir string, like postgres.WALFile
 
 // open opens a stored file in its plain form, whatever form it is stored in.
 // storage.ErrNotExist says that it is there in none.
-func (s *site) open(ctx context.Context, f postgres.WALFile) (io.ReadCloser, string, error) {
+func (s *site) open(ctx context.Context, f postgres.WALFile) (*stored, string, error) {
 	name := s.name(f)
 	r, err := s.openStored(ctx, name)
 	if !errors.Is(err, storage.ErrNotExist) {
@@ -146,7 +146,7 @@ func (s *site) open(ctx context.Context, f postgres.WALFile) (io.ReadCloser, str
 }
 
 // openStored opens the file of a name at the target in its plain form.
-func (s *site) openStored(ctx context.Context, name string) (io.ReadCloser, error) {
+func (s *site) openStored(ctx context.Context, name string) (*stored, error) {
 	raw, err := s.d.Open(ctx, name)
 	if err != nil {
 		return nil, err
@@ -156,12 +156,14 @@ func (s *site) openStored(ctx context.Context, name string) (io.ReadCloser, erro
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %s: %w", s.d, name, err), raw.Close())
 	}
-	return &stored{Reader: plain, close: func() error { return errors.Join(plain.Close(), raw.Close()) }}, nil
+	return &stored{Reader: plain, unsummed: codec.Unsummed(plain), close: func() error { return errors.Join(plain.Close(), raw.Close()) }}, nil
 }
 
+// stored is a file at the target in its plain form.
 type stored struct {
 	io.Reader
-	close func() error
+	unsummed bool // its stored form bears no checksum
+	close    func() error
 }
 
 func (s *stored) Close() error { return s.close() }

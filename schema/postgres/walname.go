@@ -85,6 +85,19 @@ func (f WALFile) Start(segSize int64) (LSN, error) {
 	return LSN(uint64(f.Log)<<32 + uint64(f.Seg)*uint64(segSize)), nil
 }
 
+// Next is the segment after a segment, on the same timeline.
+func (f WALFile) Next(segSize int64) (WALFile, error) {
+	start, err := f.Start(segSize)
+	if err != nil {
+		return WALFile{}, err
+	}
+	name, err := SegmentName(f.Timeline, start+LSN(segSize), segSize)
+	if err != nil {
+		return WALFile{}, err
+	}
+	return ClassifyWALName(name)
+}
+
 // ClassifyWALName takes apart the name of a file as archive_command and
 // restore_command get it in %f. Any other name is refused, and with it any path:
 // only upper-case hexadecimal digits and the known endings pass

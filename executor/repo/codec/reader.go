@@ -27,7 +27,7 @@ func (c *Codec) Reader(r io.Reader, ext string) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("objects of the kind %q can't be read: this program knows %q", ext, Extensions())
 	}
 	src := &source{r: r}
-	out := &reader{src: src, pool: pool}
+	out := &reader{src: src, pool: pool, unsummed: ext == ""}
 	if ext == "" {
 		out.plain = src
 		return out, nil
@@ -52,6 +52,9 @@ func (c *Codec) Reader(r io.Reader, ext string) (io.ReadCloser, error) {
 	if ext == pairExt {
 		start, _ := ahead.Peek(announcementSize) // an error comes again when the content is read
 		out.size, out.sized = announced(start)
+	}
+	if !Encrypted(ext) {
+		out.unsummed = !hasSum(ahead, plain)
 	}
 	packed := &source{r: payload}
 	out.plain, out.payload = packed, packed
@@ -99,6 +102,8 @@ type reader struct {
 	hash    hash.Hash // of the content, when the header has its sum
 	sum     [32]byte
 	err     error // of an earlier call
+
+	unsummed bool // the object has no checksum of its content
 }
 
 func (r *reader) Read(b []byte) (int, error) {

@@ -169,7 +169,7 @@ func (f *fetcher) advance(file postgres.WALFile, dest string) {
 	wanted, next := map[string]bool{}, file
 	f.next = nil
 	for range f.limit / f.segment {
-		if next, err = after(next, f.segment); err != nil {
+		if next, err = next.Next(f.segment); err != nil {
 			break
 		}
 		wanted[next.Name] = true
@@ -185,19 +185,6 @@ func (f *fetcher) advance(file postgres.WALFile, dest string) {
 	if f.running == 0 {
 		f.spawn()
 	}
-}
-
-// after is the next segment of the same timeline.
-func after(file postgres.WALFile, size int64) (postgres.WALFile, error) {
-	start, err := file.Start(size)
-	if err != nil {
-		return postgres.WALFile{}, err
-	}
-	name, err := postgres.SegmentName(file.Timeline, start+postgres.LSN(size), size)
-	if err != nil {
-		return postgres.WALFile{}, err
-	}
-	return postgres.ClassifyWALName(name)
 }
 
 // spawn starts one more worker where there is work. They become more with each file

@@ -263,6 +263,11 @@ func newArchiver(c *wal.Config, fresh func() bool, log *slog.Logger) (*archiver,
 		log.Error("nothing is fetched ahead", "error", err)
 		a.fetch.off = err
 	}
+	if former := c.FormerSpool(); former != "" {
+		if err := os.RemoveAll(former); err != nil { // a link is removed, and not followed
+			log.Error("the spool of an earlier version stays", "error", err)
+		}
+	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	a.cancel = cancel
 	a.server = &server{config: c, engine: &engine{in, a.push, a.fetch}, record: rec, fresh: fresh, log: log, last: time.Now(), ctx: ctx}

@@ -40,6 +40,7 @@ type Result struct {
 	Head  Head
 	Tail  Tail
 	Ended bool         // the WAL ends within the segment: it is not complete
+	Why   error        // what does not fit where it ends; nil unless Ended
 	Last  postgres.LSN // start of the last record that is whole in it; 0 when none is
 }
 
@@ -72,13 +73,41 @@ type checker struct {
 func Check(r io.Reader, s Segment, system uint64) (*Result, error) {
 	c := &checker{s: s}
 	r = honest{r}
+	if err := c.read(r, system, func() bool { return false }); err != nil {
+		return nil, err
+	}
+	if m, err := io.ReadFull(r, make([]byte, 1)); m > 0 {
+		return nil, damage("it has more than %d bytes", s.Size)
+	} else if !ended(err) {
+		return nil, err
+	}
+	c.finish()
+	return &c.res, nil
+}
+
+// CheckHead reads no more of a segment than what Join needs of the one after. Errors are
+// as those of Check.
+func CheckHead(r io.Reader, s Segment, system uint64) (Head, error) {
+	c := &checker{s: s}
+	if err := c.read(honest{r}, system, func() bool { return !c.inHead }); err != nil {
+		return Head{}, err
+	}
+	if c.res.Info.Major == 0 {
+		return Head{}, nil
+	}
+	return c.res.Head, nil
+}
+
+// read takes in page after page, until enough says so or the segment ends.
+func (c *checker) read(r io.Reader, system uint64, enough func() bool) error {
+	s := c.s
 	head := make([]byte, postgres.SegmentHeaderSize)
 	n, err := io.ReadFull(r, head)
 	if err != nil && !ended(err) {
-		return nil, err
+		return err
 	}
 	if n < len(head) {
-		return nil, damage("it has %d bytes of %d", n, s.Size)
+		return damage("it has %d bytes of %d", n, s.Size)
 	}
 	info, err := postgres.CheckSegment(head, s.File, s.Size)
 	c.res.Info = info
@@ -86,7 +115,7 @@ func Check(r io.Reader, s Segment, system uint64) (*Result, error) {
 		err = fmt.Errorf("%s is WAL of the cluster with system identifier %d, and the archive is that of %d", s.File.Name, info.SystemIdentifier, system)
 	}
 	if err != nil {
-		return nil, &DamageError{err, c.other(system)}
+		return &DamageError{err, c.other(system)}
 	}
 	c.magic, c.timeline = info.Magic, info.Timeline
 	b := make([]byte, info.BlockSize)
@@ -98,21 +127,18 @@ func Check(r io.Reader, s Segment, system uint64) (*Result, error) {
 		}
 		if m, err := io.ReadFull(r, b[from:]); err != nil {
 			if !ended(err) {
-				return nil, err
+				return err
 			}
-			return nil, damage("it has %d bytes of %d", off+int64(from+m), s.Size)
+			return damage("it has %d bytes of %d", off+int64(from+m), s.Size)
 		}
 		if err := c.page(b, s.Start+postgres.LSN(off), off == 0); err != nil {
-			return nil, err
+			return err
+		}
+		if enough() {
+			break
 		}
 	}
-	if m, err := io.ReadFull(r, b[:1]); m > 0 {
-		return nil, damage("it has more than %d bytes", s.Size)
-	} else if !ended(err) {
-		return nil, err
-	}
-	c.finish()
-	return &c.res, nil
+	return nil
 }
 
 // honest keeps a reader's own "unexpected end", such as that of a broken connection,
@@ -271,7 +297,7 @@ func (c *checker) feedHead(b []byte) {
 func (c *checker) finish() {
 	switch {
 	case c.fail != nil:
-		c.res.Ended, c.res.Tail = true, Unknown()
+		c.res.Ended, c.res.Why, c.res.Tail = true, c.fail, Unknown()
 	case c.res.Info.Major == 0:
 		c.res.Head, c.res.Tail = Head{}, Unknown()
 	case c.inHead:

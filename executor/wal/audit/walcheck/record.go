@@ -100,6 +100,9 @@ type Tail struct {
 // is then known only after Join with its predecessor.
 func (t Tail) Through() bool { return t.through }
 
+// Open says whether the segment ends within a record that started in it.
+func (t Tail) Open() bool { return t.open != nil }
+
 // Unknown is the tail of a segment that says nothing about its successor.
 func Unknown() Tail { return Tail{unknown: true} }
 
