@@ -29,6 +29,14 @@ func (r *restoring) begin(ctx context.Context) error {
 	if err := refuseRunning(data.dir); err != nil {
 		return err
 	}
+	for _, p := range r.layout.places()[1:] {
+		if p.root == nil {
+			continue
+		}
+		if err := refuseUsed(p); err != nil {
+			return err
+		}
+	}
 	if !r.delta {
 		if name, err := firstEntry(data, ""); err != nil || name != "" {
 			return errors.Join(err, notEmpty(data, name, "something was put there just now"))
