@@ -48,9 +48,9 @@ func TestADeltaOverACopyLeavesTheTablespacesOfTheOriginalAlone(t *testing.T) {
 		space, wal string
 		want       string
 	}{
-		"a tablespace":                {space, filepath.Join(w.dir, "wal-of-the-copy"), "tablespace 16400, " + space},
+		"a tablespace":                 {space, filepath.Join(w.dir, "wal-of-the-copy"), "tablespace 16400, " + space},
 		"a tablespace by another path": {w.link(space), filepath.Join(w.dir, "wal-of-the-copy"), "tablespace 16400"},
-		"its WAL":                     {elsewhere, "", "the directory of WAL"},
+		"its WAL":                      {elsewhere, "", "the directory of WAL"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			w.t = t
