@@ -181,8 +181,8 @@ func (s Settings) lines() ([]setting, error) {
 		add("recovery_target_lsn", t.LSN.String())
 	}
 	if t.XID != "" {
-		n, err := strconv.ParseUint(t.XID, 10, 64)
-		if err != nil || uint32(n) < 3 { // transam.h, FirstNormalTransactionId
+		n, err := postgres.ParseXID(t.XID)
+		if err != nil {
 			return nil, fmt.Errorf("recovery cannot end at transaction %q: that is no number of one", t.XID)
 		}
 		add("recovery_target_xid", strconv.FormatUint(n, 10)) // not as given: PostgreSQL reads a 0 in front as octal
