@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"strings"
 	"time"
 
 	"pg_manage/executor/event"
@@ -58,9 +57,13 @@ func (w *work) restore(ctx context.Context, d planner.RestoreDetail) error {
 		SystemIdentifier: d.SystemIdentifier, MoveAside: d.MoveAside, Delta: d.Delta, Apart: d.Apart, Settings: d.Settings, Mark: d.Mark, Now: w.env.Now(),
 		Copy: w.copyOf(d.Source, node.RestoreRequest{SystemIdentifier: d.SystemIdentifier, Tablespaces: d.Tablespaces, WALDir: d.WALDir, Delta: d.Delta, Hold: true}),
 		Recover: func(dir string) ([]string, error) {
+			apart := ""
+			if path.Clean(w.in.ConfigDir) != path.Clean(w.in.DataDir) {
+				apart = w.in.ConfigDir
+			}
 			return w.nodeArgs("settings", node.SettingsRequest{
 				Version: node.Version, DataDir: dir, Recovery: &target, RestoreCommand: command,
-				Major: w.in.Major, StateDir: w.in.State,
+				ConfigDir: apart, Major: w.in.Major, StateDir: w.in.State,
 			})
 		},
 		Sink:   &relay{w: w},
@@ -117,11 +120,11 @@ func (w *work) recover(ctx context.Context, d planner.RecoverDetail) error {
 	if f := w.observe(ctx, s.Cluster, s.Node); !f.Server.Running {
 		// A long recovery outlasts the patience of what starts it.
 		if err := in.Start(ctx); err != nil && !w.observe(ctx, s.Cluster, s.Node).Server.Running {
-			return err
+			return in.ExplainRecovery(err)
 		}
 	}
 	if err := w.awaitPromotion(ctx); err != nil {
-		return err
+		return in.ExplainRecovery(err)
 	}
 	if err := w.callNode(ctx, "settings", node.SettingsRequest{Version: node.Version, DataDir: in.DataDir, Clean: true, Major: in.Major, StateDir: in.State}, &node.SettingsResult{}, nil); err != nil {
 		return fmt.Errorf("take the settings of the recovery away: %w", err)
@@ -157,7 +160,7 @@ func (w *work) awaitPromotion(ctx context.Context) error {
 		case !f.Server.Running:
 			err := fmt.Errorf("%s: the server ended before its recovery did", s.Node)
 			if tail := in.LogTail(ctx, 20); tail != "" {
-				err = fmt.Errorf("%w\n%s", w.newTablespace(err, tail), tail)
+				err = fmt.Errorf("%w\n%s", err, tail)
 			}
 			return err
 		case f.Server.Accepting && !f.Server.InRecovery:
@@ -178,16 +181,6 @@ func (w *work) awaitPromotion(ctx context.Context) error {
 		case <-time.After(w.env.Wait.Poll):
 		}
 	}
-}
-
-// newTablespace says what to do where recovery came to a tablespace that is newer than the backup.
-func (w *work) newTablespace(err error, log string) error {
-	if !strings.Contains(log, "Tablespace/CREATE") || !strings.Contains(log, "Permission denied") {
-		return err
-	}
-	return fmt.Errorf("%w: the WAL makes a tablespace that the base backup does not have, at the location that the log below names, where its source has it or had it. Recover to a point before that, or from a backup that has it. "+
-		"Or, where no cluster uses that location on %s any more: move away what it holds, make it an empty directory of %s, allow the link with chmod 700 %s/pg_tblspc, and go on",
-		err, w.in.Host.Name(), w.in.Owner, w.in.DataDir)
 }
 
 // intent notes on the node that a restore in place has begun, or that it is over.

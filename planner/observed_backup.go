@@ -1,7 +1,6 @@
 package planner
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -155,7 +154,7 @@ func NewestBackup(backups []BackupFact, fits func(*BackupFact) bool) *BackupFact
 	var out *BackupFact
 	for i := range backups {
 		x := &backups[i]
-		if x.Broken == "" && fits(x) && (out == nil || cmp.Or(x.StartTime.Compare(out.StartTime), cmp.Compare(x.Label, out.Label)) > 0) {
+		if x.Broken == "" && fits(x) && (out == nil || newerFirst(*x, *out) < 0) {
 			out = x
 		}
 	}

@@ -44,6 +44,7 @@ type KeptBackup struct {
 //     group by itself, so that an upgrade takes nothing from the backups before it.
 //   - A backup is whole when nothing of it and of its parents is missing, and no page was
 //     damaged on the node already. Where all that can be restored have damaged pages, these are the whole ones.
+//   - Of two backups the one that was begun later is newer, also where they overlap.
 //   - full keeps the newest whole full backups of a group, and all that builds upon them.
 //   - age keeps what ended later than that.
 //   - window keeps what began or ended in it, and of each timeline that is still of use in
@@ -114,8 +115,11 @@ func newRetainer(in RetentionInput) *retainer {
 	return r
 }
 
+// newerFirst orders backups by their beginning: recovery goes on from there, and of what
+// overlaps the one that was begun last has the least to replay. It is the one order in which
+// backups are newer and older.
 func newerFirst(a, b BackupFact) int {
-	return cmp.Or(b.StopTime.Compare(a.StopTime), cmp.Compare(b.Label, a.Label))
+	return cmp.Or(b.StartTime.Compare(a.StartTime), cmp.Compare(b.Label, a.Label))
 }
 
 // judge finds the whole backups of a group.

@@ -145,6 +145,13 @@ func TestBackupsAreKeptWhileAnyRuleWantsThem(t *testing.T) {
 			"x: younger than 2d, newest whole backup | b: newest whole backup", "a",
 		},
 		{
+			// The node refuses to remove long, which was begun before quick, and ended after it, only
+			// where it is the newest.
+			"of full ones that overlap the one that was begun last is the newest", full(1), nil,
+			[]BackupFact{aged("long", 1, func(b *BackupFact) { b.StartTime = b.StartTime.Add(-2 * testDay) }), aged("quick", 2)},
+			"quick: newest 1 full, newest whole backup", "long",
+		},
+		{
 			"backups that refer to one another in a ring are broken", full(1), nil,
 			[]BackupFact{aged("a", 9, upon("b")), aged("b", 8, upon("a")), aged("c", 1)},
 			"c: newest 1 full, newest whole backup", "a b",
@@ -172,6 +179,7 @@ func drawBackups(t *rapid.T) []BackupFact {
 	var out []BackupFact
 	for i := range rapid.IntRange(0, 14).Draw(t, "backups") {
 		b := aged(fmt.Sprintf("b%02d", i), rapid.IntRange(0, 40).Draw(t, "age"))
+		b.StartTime = b.StopTime.Add(-time.Duration(rapid.IntRange(0, 10*24).Draw(t, "hours")) * time.Hour) // they may overlap
 		b.Timeline = postgres.Timeline(rapid.IntRange(1, 3).Draw(t, "timeline"))
 		if len(out) > 0 && rapid.Bool().Draw(t, "incremental") {
 			p := rapid.SampledFrom(out).Draw(t, "parent")
@@ -287,7 +295,7 @@ func newestWhole(t *rapid.T, in RetentionInput, kept []string) {
 					}
 					c = by[c.Parent]
 				}
-				if whole && (newest == nil || newerFirst(b, *newest) < 0) {
+				if whole && (newest == nil || b.StartTime.After(newest.StartTime) || b.StartTime.Equal(newest.StartTime) && b.Label > newest.Label) {
 					newest = &in.Backups[i]
 				}
 			}

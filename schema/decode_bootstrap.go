@@ -2,7 +2,6 @@ package schema
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -49,8 +48,6 @@ func (l *loader) timeline(b *block) string {
 	return s
 }
 
-var xidText = regexp.MustCompile(`^[0-9]{1,20}$`)
-
 // recoveryTarget reads the point at which recovery ends (PostgreSQL manual,
 // "Recovery Target").
 func (l *loader) recoveryTarget(b *block) RecoveryTarget {
@@ -67,10 +64,10 @@ func (l *loader) recoveryTarget(b *block) RecoveryTarget {
 	for _, name := range set[min(1, len(set)):] {
 		b.wrong(name, fmt.Sprintf("Recovery cannot end at %q and at %q", set[0], name), "Keep one of time, lsn, xid, name and immediate.")
 	}
-	if _, err := postgres.ParseLSN(rt.LSN); rt.LSN != "" && err != nil && !b.bad["lsn"] {
+	if at, err := postgres.ParseLSN(rt.LSN); rt.LSN != "" && (err != nil || at == 0) && !b.bad["lsn"] {
 		b.wrong("lsn", fmt.Sprintf("%q is not an LSN", rt.LSN), `Write two hexadecimal numbers with a slash between them, for example "0/3000060".`)
 	}
-	if rt.XID != "" && !xidText.MatchString(rt.XID) && !b.bad["xid"] {
+	if _, err := postgres.ParseXID(rt.XID); rt.XID != "" && err != nil && !b.bad["xid"] {
 		b.wrong("xid", fmt.Sprintf("%q is not a transaction id", rt.XID), `Write its number, for example "731".`)
 	}
 	if len(rt.Name) > 63 {

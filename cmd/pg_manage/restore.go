@@ -124,12 +124,12 @@ func (o *restoreOptions) want(f *pflag.FlagSet) (*schema.Restore, error) {
 		}
 	}
 	if o.lsn != "" {
-		if _, err := postgres.ParseLSN(o.lsn); err != nil {
+		if at, err := postgres.ParseLSN(o.lsn); err != nil || at == 0 { // which would mean the end of the WAL
 			return nil, &hintedError{fmt.Sprintf("--to-lsn: %q is not an LSN", o.lsn), "Write two hexadecimal numbers with a slash between them, for example 0/3000060."}
 		}
 	}
 	if o.xid != "" {
-		if _, err := strconv.ParseUint(o.xid, 10, 64); err != nil {
+		if _, err := postgres.ParseXID(o.xid); err != nil {
 			return nil, &hintedError{fmt.Sprintf("--to-xid: %q is not a transaction id", o.xid), "Write its number, for example 731."}
 		}
 	}
@@ -225,7 +225,12 @@ func (a *app) restoreAgain(f *pflag.FlagSet, name string) string {
 		switch {
 		case slices.Contains([]string{"chdir", "cluster", "var", "var-file", "json"}, x.Name):
 		case x.Value.Type() == "bool":
-			args = append(args, "--"+x.Name)
+			switch x.Value.String() {
+			case "true":
+				args = append(args, "--"+x.Name)
+			case "false":
+				args = append(args, "--"+x.Name+"=false")
+			}
 		case x.Name == "allow-data-loss":
 			for _, node := range strings.Split(strings.Trim(x.Value.String(), "[]"), ",") {
 				args = append(args, "--"+x.Name, node)

@@ -73,14 +73,37 @@ case $w in # on a disk of its own, as a restore or a build of ours made it for t
 	[ ! -d "$w" ] || [ -L "$w" ] || [ ! -O "$w" ] || [ "$w" -ef "${d%.pg_manage-building}/pg_wal" ] || rm -rf -- "$w" || exit
 	;;
 esac
+clear_spaces "$d" "${d%.pg_manage-building}"
 [ ! -d "$d/pg_tblspc" ] || [ -L "$d/pg_tblspc" ] || chmod u+w -- "$d/pg_tblspc"
 rm -rf -- "$d"
 `
-	if _, err := i.script(ctx, "clear away an interrupted copy", text, i.beside()); err != nil {
+	if _, err := i.script(ctx, "clear away an interrupted copy", clearSpaces+text, i.beside()); err != nil {
 		return fmt.Errorf("clear away what an interrupted run left: %w", err)
 	}
 	return nil
 }
+
+// clearSpaces is a function of the shell that empties the tablespaces of an interrupted copy, $1,
+// which lie outside of it: they were empty when it was begun. One that the data directory $2,
+// another one kept beside it or one that a process works in leads to as well stays as it is, and
+// so does one that holds anything else.
+const clearSpaces = `clear_spaces() {
+	[ ! -L "$1/pg_tblspc" ] || return 0
+	for l in "$1"/pg_tblspc/[0-9]*; do
+		[ -L "$l" ] && [ -d "$l" ] && [ -O "$l" ] || continue
+		for o in "$2"/pg_tblspc/* "$2".*/pg_tblspc/* /proc/[0-9]*/cwd/pg_tblspc/*; do
+			case $o in "$1"/*) continue ;; esac
+			[ ! "$o" -ef "$l" ] || continue 2
+		done
+		for f in "$l"/* "$l"/.[!.]* "$l"/..?*; do
+			[ -e "$f" ] || [ -L "$f" ] || continue
+			case ${f##*/} in PG_[0-9]*_[0-9]* | lost+found) continue ;; esac
+			continue 2
+		done
+		rm -rf -- "$l"/PG_[0-9]*_[0-9]* || exit
+	done
+}
+`
 
 // refuseRunning fails when postmaster.pid names a live process of the data directory.
 func (i *Instance) refuseRunning(ctx context.Context) error {

@@ -28,10 +28,11 @@ if [ -f "$b/moving" ]; then
 		[ ! -e "$b/data/$name" ] && mv -nT -- "$d/$name" "$b/data/$name" || { echo "$d/$name cannot be moved back to $b/data" >&2; exit 1; }
 	done <"$b/moving"
 fi
+clear_spaces "$b/data" "$d"
 [ ! -d "$b/data/pg_tblspc" ] || [ -L "$b/data/pg_tblspc" ] || chmod u+w -- "$b/data/pg_tblspc"
 rm -rf -- "$b"
 `
-	if _, err := i.script(ctx, "clear away an interrupted copy", text, strings.TrimRight(i.DataDir, "/")); err != nil {
+	if _, err := i.script(ctx, "clear away an interrupted copy", clearSpaces+text, strings.TrimRight(i.DataDir, "/")); err != nil {
 		return fmt.Errorf("clear away what an interrupted run left: %w", err)
 	}
 	return nil

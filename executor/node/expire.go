@@ -34,7 +34,7 @@ func expireBackups(ctx context.Context, w Work, req *ExpireRequest) (*ExpireResu
 	if err != nil {
 		return nil, err
 	}
-	if err := expendable(entries, req.Labels); err != nil {
+	if err := expendable(facts(entries), req.Labels); err != nil {
 		return nil, err
 	}
 	res := &ExpireResult{Version: Version, Removed: []string{}}
@@ -66,20 +66,30 @@ func expireBackups(ctx context.Context, w Work, req *ExpireRequest) (*ExpireResu
 // expendable refuses to remove the newest whole backup of a cluster's life, the newest one
 // without damaged pages, and what is pinned, before anything is removed. What others rest
 // on Remove refuses itself.
-func expendable(entries []catalog.Entry, labels []string) error {
-	all, damaged := facts(entries), map[string]bool{}
-	for _, x := range all { // they are sorted by time, so parents come first
-		damaged[x.Label] = x.Damaged > 0 || damaged[x.Parent]
+func expendable(all []planner.BackupFact, labels []string) error {
+	at := map[string]*planner.BackupFact{}
+	for i := range all {
+		x := &all[i]
+		at[x.Label] = x
 		if x.Pinned && slices.Contains(labels, x.Label) {
 			return fmt.Errorf("%s stays: it is pinned; nothing was removed", x.Label)
 		}
+	}
+	damaged := func(x *planner.BackupFact) bool {
+		for n := 0; x != nil && n < len(all); n++ {
+			if x.Damaged > 0 {
+				return true
+			}
+			x = at[x.Parent]
+		}
+		return false
 	}
 	for i := range all {
 		x := &all[i]
 		sameLife := func(o *planner.BackupFact) bool {
 			return o.SystemIdentifier == x.SystemIdentifier && o.Major() == x.Major()
 		}
-		sound := func(o *planner.BackupFact) bool { return sameLife(o) && !damaged[o.Label] }
+		sound := func(o *planner.BackupFact) bool { return sameLife(o) && !damaged(o) }
 		if slices.Contains(labels, x.Label) && (planner.NewestBackup(all, sameLife) == x || planner.NewestBackup(all, sound) == x) {
 			return fmt.Errorf("%s stays: it is the newest whole backup of the cluster with system identifier %s; nothing was removed", x.Label, x.SystemIdentifier)
 		}

@@ -32,6 +32,7 @@ type SettingsRequest struct {
 	Recovery       *Recovery `json:"recovery,omitempty"`        // without Clean
 	RestoreCommand string    `json:"restore_command,omitempty"` // without Clean
 	Standby        bool      `json:"standby,omitempty"`         // go on as a standby: no target
+	ConfigDir      string    `json:"config_dir,omitempty"`      // of postgresql.conf, outside of the data directory
 	Major          int       `json:"major"`
 	StateDir       string    `json:"state_dir"`
 }

@@ -23,6 +23,6 @@ func settings(_ context.Context, _ Work, req *SettingsRequest) (*SettingsResult,
 	r := req.Recovery
 	return res, recovery.Write(req.DataDir, recovery.Settings{
 		Target:         recovery.Target{Time: r.Time, LSN: r.LSN, XID: r.XID, Name: r.Name, Immediate: r.Immediate, Exclusive: r.Exclusive, Timeline: r.Timeline},
-		RestoreCommand: req.RestoreCommand, Standby: req.Standby, Fenced: !req.Standby,
+		RestoreCommand: req.RestoreCommand, Standby: req.Standby, ConfigDir: req.ConfigDir, Fenced: !req.Standby,
 	})
 }

@@ -31,6 +31,7 @@ type ControlData struct {
 	Settings map[string]string
 
 	BlockSize       int64
+	RelationSegment int64 // blocks per file of a relation
 	WALBlockSize    int64
 	SegmentSize     int64 // bytes per WAL segment
 	ChecksumVersion int   // 0 when data checksums are off
@@ -75,6 +76,7 @@ func ParseControlData(text string) (*ControlData, error) {
 
 		Settings:        map[string]string{},
 		BlockSize:       int64(r.number("Database block size", 31)),
+		RelationSegment: int64(r.number("Blocks per segment of large relation", 31)),
 		WALBlockSize:    int64(r.number("WAL block size", 31)),
 		SegmentSize:     int64(r.number("Bytes per WAL segment", 31)),
 		ChecksumVersion: int(r.number("Data page checksum version", 31)),

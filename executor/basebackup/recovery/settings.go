@@ -36,6 +36,7 @@ type Settings struct {
 	RestoreCommand string // "": the WAL is in the backup, and there is no archive to go on with
 	Action         string // at the target: promote (also when empty), pause or shutdown
 	Standby        bool   // go on as a standby: no target, and standby.signal
+	ConfigDir      string // of postgresql.conf; "": it lies in the data directory
 	Fenced         bool   // it stops at a tablespace that is newer than the backup; see Fence
 }
 
@@ -74,7 +75,7 @@ func Write(dataDir string, s Settings) error {
 	if err := stopped(dataDir); err != nil {
 		return fail(err)
 	}
-	if err := others(dataDir, lines); err != nil {
+	if err := others(dataDir, s.ConfigDir, lines); err != nil {
 		return fail(err)
 	}
 	if _, err := changed("", lines); err != nil { // it cannot be written at all
@@ -180,8 +181,8 @@ func (s Settings) lines() ([]setting, error) {
 		add("recovery_target_lsn", t.LSN.String())
 	}
 	if t.XID != "" {
-		n, err := strconv.ParseUint(t.XID, 10, 64)
-		if err != nil || uint32(n) < 3 { // transam.h, FirstNormalTransactionId
+		n, err := postgres.ParseXID(t.XID)
+		if err != nil {
 			return nil, fmt.Errorf("recovery cannot end at transaction %q: that is no number of one", t.XID)
 		}
 		add("recovery_target_xid", strconv.FormatUint(n, 10)) // not as given: PostgreSQL reads a 0 in front as octal
@@ -270,38 +271,4 @@ func stopped(dataDir string) error {
 		return fmt.Errorf("a server runs there (process %d): stop it first", pid)
 	}
 	return nil
-}
-
-// others refuses recovery targets in the other configuration files of the directory, since
-// PostgreSQL does not start with two.
-func others(dataDir string, lines []setting) error {
-	own := ""
-	for _, l := range lines {
-		if isTarget(l.name) {
-			own = l.name
-		}
-	}
-	for _, file := range []string{"postgresql.conf", "pg_manage.conf"} {
-		text, err := os.ReadFile(filepath.Join(dataDir, file))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		entries, err := postgres.ParseConf(string(text))
-		if err != nil {
-			continue // PostgreSQL says more of it
-		}
-		for _, e := range entries {
-			if name := strings.ToLower(e.Name); isTarget(name) && name != own && e.Value != "" {
-				return fmt.Errorf("%s sets %s: remove it there, since PostgreSQL would recover to that, or refuse two targets", file, name)
-			}
-		}
-	}
-	return nil
-}
-
-func isTarget(name string) bool {
-	return slices.Contains([]string{"recovery_target", "recovery_target_lsn", "recovery_target_name", "recovery_target_time", "recovery_target_xid"}, name)
 }

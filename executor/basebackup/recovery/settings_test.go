@@ -152,6 +152,49 @@ func TestARunningServerAndASecondTargetAreInTheWay(t *testing.T) {
 	}
 }
 
+// TestASecondTargetIsFoundWhereverTheServerReadsIt follows what the files include, as the server does.
+func TestASecondTargetIsFoundWhereverTheServerReadsIt(t *testing.T) {
+	const target = "Recovery_Target_Time = '2026-11-22'\n"
+	for name, tt := range map[string]struct {
+		files map[string]string // of the configuration directory
+		want  string            // the file that is named; "": none
+	}{
+		"the file itself":       {map[string]string{"postgresql.conf": target}, "postgresql.conf"},
+		"an included file":      {map[string]string{"postgresql.conf": "include 'a/b.conf'\n", "a/b.conf": "include = 'c.conf'\n", "a/c.conf": target}, "a/c.conf"},
+		"one that may lack":     {map[string]string{"postgresql.conf": "include_if_exists 'no'\ninclude_if_exists 'a.conf'\n", "a.conf": target}, "a.conf"},
+		"a directory":           {map[string]string{"postgresql.conf": "include_dir 'conf.d'\n", "conf.d/1.conf": "work_mem = 1MB\n", "conf.d/2.conf": target}, "conf.d/2.conf"},
+		"one of ours":           {map[string]string{"pg_manage.conf": target}, "pg_manage.conf"},
+		"files it does not see": {map[string]string{"postgresql.conf": "include_dir 'conf.d'\n", "conf.d/.1.conf": target, "conf.d/2.conf.bak": target, "conf.d/3.conf/x": target}, ""},
+		"a later one takes it":  {map[string]string{"postgresql.conf": target + "include 'a.conf'\n", "a.conf": "recovery_target_time = ''\n"}, ""},
+		"a ring":                {map[string]string{"postgresql.conf": "include 'postgresql.conf'\n"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, apart := range []bool{false, true} {
+				dir := t.TempDir()
+				s, config := Settings{RestoreCommand: "x", Target: Target{LSN: 7}}, dir
+				if apart {
+					config = t.TempDir()
+					s.ConfigDir = config
+					write(t, dir, "postgresql.conf", target) // which is not read then
+				}
+				for name, text := range tt.files {
+					if err := os.MkdirAll(filepath.Dir(filepath.Join(config, name)), 0o700); err != nil {
+						t.Fatal(err)
+					}
+					write(t, config, name, text)
+				}
+				err := Write(dir, s)
+				if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), filepath.Join(config, tt.want)+" sets recovery_target_time")) {
+					t.Errorf("%v, want %s", err, tt.want)
+				}
+				if there(dir, recoverySignal) != (tt.want == "") {
+					t.Error("it is to be recovered all the same, or not")
+				}
+			}
+		})
+	}
+}
+
 func FuzzChanged(f *testing.F) {
 	f.Add(source, "cp %f")
 	f.Add("a = 'b\\'\r\nrestore_command='x'", "it's \\ \n")

@@ -29,6 +29,14 @@ func (r *restoring) begin(ctx context.Context) error {
 	if err := refuseRunning(data.dir); err != nil {
 		return err
 	}
+	for _, p := range r.layout.places()[1:] {
+		if p.root == nil {
+			continue
+		}
+		if err := refuseUsed(p); err != nil {
+			return err
+		}
+	}
 	if !r.delta {
 		if name, err := firstEntry(data, ""); err != nil || name != "" {
 			return errors.Join(err, notEmpty(data, name, "something was put there just now"))
@@ -122,17 +130,9 @@ func (r *restoring) invalidate() error {
 	return nil
 }
 
-// makeTree makes directories and links.
+// makeTree makes links and directories. From the links it is known what to clear away when this
+// is cut off and given up, so nothing is put into a tablespace before.
 func (r *restoring) makeTree() error {
-	for _, d := range r.layout.dirs { // each behind the one that it lies in
-		p, rel := r.layout.find(d.Path)
-		if rel == "." {
-			continue
-		}
-		if err := p.root.Mkdir(rel, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("make %s: %w", d.Path, err)
-		}
-	}
 	data := r.layout.data
 	links := r.wantLinks()
 	for _, name := range slices.Sorted(maps.Keys(links)) {
@@ -150,6 +150,15 @@ func (r *restoring) makeTree() error {
 		}
 		if err := data.root.Symlink(to, name); err != nil {
 			return fmt.Errorf("make the link %s: %w", name, err)
+		}
+	}
+	for _, d := range r.layout.dirs { // each behind the one that it lies in
+		p, rel := r.layout.find(d.Path)
+		if rel == "." {
+			continue
+		}
+		if err := p.root.Mkdir(rel, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("make %s: %w", d.Path, err)
 		}
 	}
 	return nil

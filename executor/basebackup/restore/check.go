@@ -38,7 +38,13 @@ func (r *restoring) checkTarget(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if !present || r.ours(p) {
+		if !present {
+			continue
+		}
+		if err := refuseUsed(p); err != nil {
+			return err
+		}
+		if r.ours(p) {
 			continue
 		}
 		if name, err := firstEntry(p, "lost+found"); err != nil || name != "" {

@@ -99,6 +99,9 @@ func TestAKilledRestoreIsTakenUp(t *testing.T) {
 			break
 		}
 		w.unstartable(o.DataDir)
+		if to, err := os.Readlink(filepath.Join(o.DataDir, "pg_tblspc/16400")); err != nil || to != o.Tablespaces["16400"] {
+			t.Errorf("nothing tells of the tablespace: %q, %v", to, err)
+		}
 		if r := w.restore(o); !r.Resumed {
 			t.Errorf("after %d steps: %+v", steps, r)
 		}

@@ -99,5 +99,5 @@ func (o *Options) coldFacts(ctx context.Context) (*facts, error) {
 	if !control.Shut() {
 		return nil, fmt.Errorf("%s was not shut down properly (it is %q): start the server and stop it again, or take an ordinary backup", o.Server.DataDir, control.State)
 	}
-	return &facts{control: control, version: version, standby: control.State == "shut down in recovery"}, nil
+	return &facts{control: control, version: version, relationSegment: control.RelationSegment, standby: control.State == "shut down in recovery"}, nil
 }

@@ -1,6 +1,7 @@
 package take
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 
 	"pg_manage/executor/basebackup/chain"
+	"pg_manage/executor/basebackup/frame"
 	"pg_manage/executor/repo/catalog"
 	"pg_manage/schema/postgres"
 )
@@ -113,6 +115,15 @@ func (o *Options) openParent(ctx context.Context, e *catalog.Entry) (*parent, er
 // history reads how the server came to its timeline. A history file that is gone leaves
 // the timeline alone.
 func (o *Options) history(tli postgres.Timeline) ([]postgres.Branch, error) {
+	text, err := o.historyText(tli)
+	if err != nil || text == nil {
+		return nil, err
+	}
+	return postgres.ParseHistory(tli, string(text))
+}
+
+// historyText is the server's history file of a timeline; nil: it has none.
+func (o *Options) historyText(tli postgres.Timeline) ([]byte, error) {
 	if tli <= 1 {
 		return nil, nil
 	}
@@ -120,8 +131,29 @@ func (o *Options) history(tli postgres.Timeline) ([]postgres.Branch, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
+	return text, err
+}
+
+// sameTimeline says whether the server, which is on tli, came along the parent's timeline: two
+// promotions that did not know of each other give two timelines the same number. That is no
+// reason against the parent, but WAL of one tells nothing of the other.
+func (p *parent) sameTimeline(o *Options, tli postgres.Timeline) (bool, error) {
+	if p.info.Timeline <= 1 {
+		return true, nil
 	}
-	return postgres.ParseHistory(tli, string(text))
+	text, err := o.historyText(tli)
+	if err != nil {
+		return false, err
+	}
+	size, sums, ok, err := p.File("pg_wal/" + postgres.HistoryName(p.info.Timeline))
+	if err != nil || !ok {
+		return false, err
+	}
+	return begins(text, size, sums), nil
+}
+
+// begins says whether a history file begins with one of which the size and the sums are known:
+// a timeline's has that of its parent in front (timeline.c, writeTimeLineHistory).
+func begins(text []byte, size int64, sums []byte) bool {
+	return size > 0 && size <= int64(len(text)) && bytes.Equal(frame.Sums(nil, text[:size]), sums)
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"pg_manage/executor/basebackup/frame"
 	"pg_manage/executor/repo/catalog"
 	"pg_manage/schema/postgres"
 )
@@ -72,6 +73,28 @@ func TestUnfitParents(t *testing.T) {
 		c.change(e)
 		if got := unfit(e, f, 3, history); !strings.Contains(got, c.want) || (got == "") != (c.want == "") {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// TestATimelineIsKnownByItsHistoryAndNotByItsNumber: summaries of one tell nothing of the other.
+func TestATimelineIsKnownByItsHistoryAndNotByItsNumber(t *testing.T) {
+	const two, other = "1\t0/3000100\tno recovery target specified\n", "1\t0/5000100\tno recovery target specified\n"
+	three := two + "\n2\t0/7000100\tno recovery target specified\n"
+	for name, c := range map[string]struct {
+		server, parent string
+		want           bool
+	}{
+		"the same":            {two, two, true},
+		"its parent":          {three, two, true},
+		"another of its name": {two, other, false},
+		"another's child":     {three, other, false},
+		"a child":             {two, three, false},
+		"the server has none": {"", two, false},
+		"the parent has none": {two, "", false},
+	} {
+		if got := begins([]byte(c.server), int64(len(c.parent)), frame.Sums(nil, []byte(c.parent))); got != c.want {
+			t.Errorf("%s: %v", name, got)
 		}
 	}
 }

@@ -36,6 +36,14 @@ func (r *run) summaries(ctx context.Context, _ *session) (pack.Summary, error) {
 	if r.o.Archive == nil {
 		return nil, nil
 	}
+	same, err := r.parent.sameTimeline(r.o, r.info.Timeline)
+	if err != nil {
+		return nil, err
+	}
+	if !same {
+		r.o.notice("all files are read, since it is not known that the timeline %d of the backup %s is this server's", r.parent.info.Timeline, r.parent.info.Label)
+		return nil, nil
+	}
 	// pg_checksums writes every page of a stopped server, of which no WAL tells.
 	if r.info.Checksums && !r.parent.info.Checksums {
 		r.o.notice("all files are read, since checksums of pages were turned on after the backup %s", r.parent.info.Label)
