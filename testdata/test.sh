@@ -177,7 +177,7 @@ step gofumpt formatted
 step staticcheck go tool staticcheck ./... "${testdata[@]}"
 how=(-race)
 [ -z "$fast" ] || how=(-skip "$slow")
-step "unit tests" go test -timeout 15m -parallel 4 "${how[@]}" ${extra[@]+"${extra[@]}"} ./...
+step "unit tests" go test -timeout 30m -parallel 4 "${how[@]}" ${extra[@]+"${extra[@]}"} ./...
 if [ -z "$fast" ]; then
   step "lab roots" built
   step "lab tests" go test -race -timeout 55m -parallel 3 ${extra[@]+"${extra[@]}"} "${testdata[@]}"
