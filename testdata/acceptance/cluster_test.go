@@ -77,6 +77,8 @@ func (s *site) declare(nodes []string, extra ...string) {
 // archived waits until the newest complete segment of the primary is in the archive.
 func (s *site) archived(primary string) {
 	s.t.Helper()
+	// Of a segment in which nothing is written there is no end, and from 17 on its name is given nevertheless.
+	psql(s.t, s.node(primary), "SELECT pg_logical_emit_message(false, 'test', 'something')")
 	wal := psql(s.t, s.node(primary), "SELECT pg_walfile_name(pg_switch_wal())")
 	path := fmt.Sprintf("/backup/pg_archlog/main/%s/%s.zst", wal[:16], wal)
 	eventually(s.t, aWhile, wal+" in the archive", func() bool {
