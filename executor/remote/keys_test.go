@@ -110,8 +110,8 @@ func sign(t *testing.T, ca ssh.Signer, key ssh.PublicKey, kind uint32, principal
 
 func TestUserCertificate(t *testing.T) {
 	dir := t.TempDir()
-	ca := newKey(t, filepath.Join(dir, "ca"))
-	key := newKey(t, filepath.Join(dir, "id"))
+	ca := remotetest.NewKey(t, filepath.Join(dir, "ca"))
+	key := remotetest.NewKey(t, filepath.Join(dir, "id"))
 	s := startSSHD(t, "TrustedUserCAKeys "+filepath.Join(dir, "ca.pub"))
 	o := s.options()
 	o.IdentityFile = filepath.Join(dir, "id")
@@ -125,7 +125,7 @@ func TestUserCertificate(t *testing.T) {
 }
 
 func TestHostCertificate(t *testing.T) {
-	ca := newKey(t, filepath.Join(t.TempDir(), "ca"))
+	ca := remotetest.NewKey(t, filepath.Join(t.TempDir(), "ca"))
 	srv := remotetest.StartServer(t)
 	plain := srv.HostSigner()
 	show := func(principal string, until time.Time) {

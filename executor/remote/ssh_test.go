@@ -61,7 +61,7 @@ func TestWrongKey(t *testing.T) {
 	srv := remotetest.StartServer(t)
 	o := srv.Options("n")
 	o.IdentityFile = filepath.Join(t.TempDir(), "id")
-	newKey(t, o.IdentityFile)
+	remotetest.NewKey(t, o.IdentityFile)
 	o.ConfigFiles = []string{filepath.Join(t.TempDir(), "config")}
 	writeFile(t, o.ConfigFiles[0], "IdentityFile none\n")
 	_, err := remote.Dial(t.Context(), o)

@@ -1,9 +1,6 @@
 package remote_test
 
 import (
-	"crypto/ed25519"
-	"crypto/rand"
-	"encoding/pem"
 	"fmt"
 	"net"
 	"os"
@@ -30,25 +27,6 @@ type sshd struct {
 	cmd        *exec.Cmd
 }
 
-func newKey(t testing.TB, file string) ssh.Signer {
-	t.Helper()
-	_, priv, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, err := ssh.MarshalPrivateKey(priv, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, file, string(pem.EncodeToMemory(block)))
-	signer, err := ssh.NewSignerFromKey(priv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, file+".pub", string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
-	return signer
-}
-
 func writeFile(t testing.TB, file, text string) {
 	t.Helper()
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -69,8 +47,8 @@ func startSSHD(t testing.TB, extra ...string) *sshd {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	s := &sshd{dir: dir, clientKey: filepath.Join(dir, "id"), knownHosts: filepath.Join(dir, "known_hosts")}
-	hostKey := newKey(t, filepath.Join(dir, "host"))
-	newKey(t, s.clientKey)
+	hostKey := remotetest.NewKey(t, filepath.Join(dir, "host"))
+	remotetest.NewKey(t, s.clientKey)
 	s.port = remotetest.FreePort(t)
 	conf := fmt.Sprintf(`Port %d
 ListenAddress 127.0.0.1

@@ -33,23 +33,7 @@ func TestPastANewTablespace(t *testing.T) {
 	// Of another host's restore: the location is not there.
 	copied := newOperator(t, s.lab)
 	copied.env = s.env
-	copied.write("cluster.hcl", `target "vault" { url = "ssh://backup@{{vault}}/backup" }
-cluster "copy" {
-  version = 17
-  connection { user = "postgres" }
-  node "node2" {
-    host = "{{node2}}"
-    role = "primary"
-  }
-  archive { target = "vault" }
-  bootstrap {
-    restore {
-      target  = "vault"
-      cluster = "main"
-    }
-  }
-}
-`)
+	copied.write("cluster.hcl", copyFile)
 	tells := func(r result) {
 		t.Helper()
 		text := strings.Join(strings.Fields(strings.ReplaceAll(r.want(t, exitError).stdout, "│", "")), " ") // it is wrapped

@@ -2,6 +2,7 @@
 package pgtest
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"os/user"
@@ -106,6 +107,19 @@ func (s *Server) Run(name string, args ...string) string {
 func (s *Server) SQL(text string) string {
 	s.T.Helper()
 	return s.Run(s.Bin+"/psql", "-h", s.Root, "-U", "postgres", "-d", "postgres", "-qAtX", "-v", "ON_ERROR_STOP=1", "-c", text)
+}
+
+// Configure adds lines to the server's postgresql.conf.
+func (s *Server) Configure(lines string) {
+	s.T.Helper()
+	f, err := os.OpenFile(s.Data+"/postgresql.conf", os.O_APPEND|os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.WriteString(lines)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		s.T.Fatal(err)
+	}
 }
 
 // Start starts the server on a data directory, and stops it when the test ends.

@@ -92,15 +92,8 @@ func newBench(t *testing.T, statements ...string) *bench {
 	target := s.Mkdir(s.Root + "/target")
 	archive := target + "/pg_archlog/main"
 	s.Run("mkdir", "-p", archive, s.Root+"/state", s.Root+"/space")
-	conf, err := os.OpenFile(s.Data+"/postgresql.conf", os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fmt.Fprintf(conf, "archive_mode = on\nshared_preload_libraries = 'nowhere, auto_explain'\nmax_prepared_transactions = 3\nmax_connections = 130\n"+ //nolint:errcheck // Close tells
-		"archive_command = 'd=%[1]s/$(echo %%f | cut -c 1-16); mkdir -p $d && cp %%p $d/.new && mv $d/.new $d/%%f'\n", archive)
-	if err := conf.Close(); err != nil {
-		t.Fatal(err)
-	}
+	s.Configure(fmt.Sprintf("archive_mode = on\nshared_preload_libraries = 'nowhere, auto_explain'\nmax_prepared_transactions = 3\nmax_connections = 130\n"+
+		"archive_command = 'd=%[1]s/$(echo %%f | cut -c 1-16); mkdir -p $d && cp %%p $d/.new && mv $d/.new $d/%%f'\n", archive))
 	s.Run("sed", "-i", "s/'nowhere, /'/", s.Data+"/postgresql.conf") // the server itself could not start with it
 	s.Start(s.Data)
 	id := s.SQL("select system_identifier from pg_control_system()")

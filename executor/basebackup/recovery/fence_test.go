@@ -2,7 +2,6 @@ package recovery
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,14 +16,7 @@ func TestARecoveryStopsAtATablespaceThatIsNewerThanTheBackup(t *testing.T) {
 	t.Parallel()
 	s := pgtest.New(t)
 	in, space, gone := s.Mkdir(s.Root+"/in"), s.Mkdir(s.Root+"/space"), s.Mkdir(s.Root+"/gone")
-	conf, err := os.OpenFile(s.Data+"/postgresql.conf", os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fmt.Fprintf(conf, "archive_mode = on\narchive_command = 'cp %%p %[1]s/.new && mv %[1]s/.new %[1]s/%%f'\n", in) //nolint:errcheck // Close tells
-	if err := conf.Close(); err != nil {
-		t.Fatal(err)
-	}
+	s.Configure(fmt.Sprintf("archive_mode = on\narchive_command = 'cp %%p %[1]s/.new && mv %[1]s/.new %[1]s/%%f'\n", in))
 	s.Start(s.Data)
 	s.SQL("create tablespace gone location '" + gone + "'")
 	s.Run(s.Bin+"/pg_basebackup", "-h", s.Root, "-U", "postgres", "-D", s.Root+"/copy", "-X", "none", "-c", "fast", "-T", gone+"="+s.Root+"/gone2")

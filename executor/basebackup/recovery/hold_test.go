@@ -2,7 +2,6 @@ package recovery
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,14 +16,7 @@ func TestAServerIsNotOpenedBeforeItIsKnownWhereItsRecoveryEnds(t *testing.T) {
 	t.Parallel()
 	s := pgtest.New(t)
 	in := s.Mkdir(s.Root + "/in")
-	conf, err := os.OpenFile(s.Data+"/postgresql.conf", os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fmt.Fprintf(conf, "archive_mode = always\narchive_command = 'cp %%p %s/%%f'\n", in) //nolint:errcheck // Close tells
-	if err := conf.Close(); err != nil {
-		t.Fatal(err)
-	}
+	s.Configure(fmt.Sprintf("archive_mode = always\narchive_command = 'cp %%p %s/%%f'\n", in))
 	s.Start(s.Data)
 	s.SQL("create table t (i int)")
 	s.Run(s.Bin+"/pg_basebackup", "-h", s.Root, "-U", "postgres", "-D", s.Root+"/hot", "-X", "fetch", "-c", "fast")

@@ -2,7 +2,6 @@ package recovery
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -26,14 +25,7 @@ func TestPostgreSQLEndsRecoveryWhereTheSettingsSay(t *testing.T) {
 	t.Parallel()
 	s := pgtest.New(t)
 	in := s.Mkdir(s.Root + "/in")
-	conf, err := os.OpenFile(s.Data+"/postgresql.conf", os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fmt.Fprintf(conf, "archive_mode = on\narchive_command = 'cp %%p %[1]s/.new && mv %[1]s/.new %[1]s/%%f'\ntimezone = 'Asia/Tokyo'\ntrack_commit_timestamp = on\nhot_standby = off\n", in) //nolint:errcheck // Close tells
-	if err := conf.Close(); err != nil {
-		t.Fatal(err)
-	}
+	s.Configure(fmt.Sprintf("archive_mode = on\narchive_command = 'cp %%p %[1]s/.new && mv %[1]s/.new %[1]s/%%f'\ntimezone = 'Asia/Tokyo'\ntrack_commit_timestamp = on\nhot_standby = off\n", in))
 	s.Start(s.Data)
 	for _, text := range []string{"restore_command = 'false'", "recovery_target_timeline = '7'", "primary_conninfo = 'host=nowhere'", "work_mem = '5MB'"} {
 		s.SQL("alter system set " + text)

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
-	"encoding/pem"
 	"errors"
 	"io"
 	"net"
@@ -99,28 +98,10 @@ func StartServer(t testing.TB, opts ...Option) *Server {
 // NewClientKey makes another key that may log in, and gives its file.
 func (s *Server) NewClientKey(t testing.TB) string {
 	t.Helper()
-	_, priv, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, err := ssh.MarshalPrivateKey(priv, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := ssh.NewSignerFromKey(priv)
-	if err != nil {
-		t.Fatal(err)
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	file := filepath.Join(s.dir, "id"+strings.Repeat("x", len(s.keys)))
-	if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file+".pub", ssh.MarshalAuthorizedKey(signer.PublicKey()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s.keys = append(s.keys, signer.PublicKey().Marshal())
+	s.keys = append(s.keys, NewKey(t, file).PublicKey().Marshal())
 	return file
 }
 
